@@ -1,0 +1,1 @@
+"""imccompiler: compile, execute, time and co-search in-memory-computing accelerators."""

@@ -1,0 +1,1 @@
+"""Machine descriptions named after published chips, one YAML file each."""

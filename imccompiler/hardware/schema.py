@@ -1,0 +1,285 @@
+"""The machine: one frozen pydantic model from device to package.
+
+Every number carries its unit in its name. Unknown keys are errors. A field that another
+field must match is checked in a validator, so that a machine that loads is a machine that
+the cost model, the passes and the simulators can work with.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Technology(_Section):
+    """Process of the chip."""
+
+    node_nm: PositiveFloat = Field(description="process node")
+    supply_v: PositiveFloat = Field(default=1.0, description="core supply voltage")
+    temperature_k: PositiveFloat = Field(default=300.0, description="operating temperature")
+
+
+class Cell(_Section):
+    """One memory cell of a crossbar."""
+
+    kind: Literal["rram", "pcm", "fefet", "flash", "sram"] = Field(description="device")
+    bits: Annotated[int, Field(ge=1, le=8)] = Field(description="bits stored in one cell")
+    g_min_us: NonNegativeFloat = Field(default=0.0, description="lowest conductance, microsiemens")
+    g_max_us: PositiveFloat = Field(default=25.0, description="highest conductance, microsiemens")
+    programming_error: NonNegativeFloat = Field(
+        default=0.0, description="std of a programmed conductance, as a share of g_max_us"
+    )
+    read_noise: NonNegativeFloat = Field(
+        default=0.0, description="std of one read, as a share of g_max_us"
+    )
+    drift_exponent: NonNegativeFloat = Field(
+        default=0.0, description="nu in g(t) = g(t0) (t/t0)^-nu"
+    )
+    stuck_at_min: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0, description="share of cells stuck at g_min_us"
+    )
+    stuck_at_max: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0, description="share of cells stuck at g_max_us"
+    )
+    write_ns: NonNegativeFloat = Field(default=0.0, description="time to program one row")
+    write_pj: NonNegativeFloat = Field(default=0.0, description="energy to program one cell")
+    endurance_writes: PositiveFloat | None = Field(
+        default=None, description="writes that a cell survives"
+    )
+
+    @model_validator(mode="after")
+    def _conductance_range(self) -> Cell:
+        if self.g_max_us <= self.g_min_us:
+            raise ValueError("g_max_us must be above g_min_us")
+        return self
+
+
+class Adc(_Section):
+    """The converters at the columns of a crossbar."""
+
+    kind: Literal["sar", "flash", "ramp", "none"] = Field(
+        default="sar", description="`none` for digital crossbars"
+    )
+    bits: Annotated[int, Field(ge=1, le=16)] = Field(description="resolution")
+    per_crossbar: PositiveInt = Field(description="converters that share a crossbar's columns")
+    conversion_ns: PositiveFloat = Field(description="time of one conversion")
+    conversion_pj: NonNegativeFloat = Field(description="energy of one conversion")
+    area_um2: NonNegativeFloat = Field(default=0.0, description="area of one converter")
+    lsb: Literal["unit", "full_range"] = Field(
+        default="unit",
+        description="`unit`: one step is one input step on one cell step, larger sums saturate; "
+        "`full_range`: the steps span the largest possible sum",
+    )
+
+
+class Crossbar(_Section):
+    """An array of cells with its converters: the unit that multiplies."""
+
+    style: Literal["analog", "digital"] = Field(
+        default="analog", description="how columns are summed"
+    )
+    rows: Annotated[int, Field(ge=1, le=65536)] = Field(description="word lines")
+    columns: Annotated[int, Field(ge=1, le=65536)] = Field(description="bit lines")
+    rows_active: PositiveInt = Field(description="rows that are driven at once")
+    input_bits_per_cycle: Annotated[int, Field(ge=1, le=8)] = Field(
+        default=1, description="resolution of the row drivers (DAC)"
+    )
+    signed_weights: Literal["offset", "differential", "twos_complement"] = Field(
+        default="offset",
+        description="`offset`: cells hold w + 2^(bits-1), the digital sum of the inputs is "
+        "subtracted; `differential`: a column pair; `twos_complement`: the top slice counts "
+        "negative",
+    )
+    flip_encoding: bool = Field(
+        default=False,
+        description="store a column inverted where that halves its largest sum (saves an ADC bit)",
+    )
+    adc: Adc
+    pipelined: bool = Field(default=True, description="reading and converting overlap")
+    read_ns: PositiveFloat = Field(description="settling of the array for one input cycle")
+    dac_ns: NonNegativeFloat = Field(default=0.0, description="row driver latency")
+    sample_hold_ns: NonNegativeFloat = Field(default=0.0, description="sample and hold latency")
+    shift_add_ns: NonNegativeFloat = Field(default=0.0, description="shift-and-add latency")
+    output_buffer_ns: NonNegativeFloat = Field(default=0.0, description="output register latency")
+    read_pj: NonNegativeFloat = Field(description="energy of the array for one input cycle")
+    dac_pj: NonNegativeFloat = Field(default=0.0, description="one row driver, one input cycle")
+    sample_hold_pj: NonNegativeFloat = Field(default=0.0, description="one column, one input cycle")
+    shift_add_pj: NonNegativeFloat = Field(default=0.0, description="one converted value")
+    output_buffer_pj: NonNegativeFloat = Field(default=0.0, description="one converted value")
+    array_area_um2: NonNegativeFloat = Field(default=0.0, description="cells")
+    periphery_area_um2: NonNegativeFloat = Field(
+        default=0.0, description="row drivers, sample and hold, shift-and-add, registers"
+    )
+
+    @model_validator(mode="after")
+    def _active_rows(self) -> Crossbar:
+        if self.rows_active > self.rows:
+            raise ValueError("rows_active must not be above rows")
+        if self.adc.per_crossbar > self.columns:
+            raise ValueError("adc.per_crossbar must not be above columns")
+        return self
+
+
+class Memory(_Section):
+    """A memory with one port that serves requests in order."""
+
+    kib: PositiveInt = Field(description="capacity")
+    width_bytes: PositiveInt = Field(description="bytes of one access")
+    read_ns: PositiveFloat = Field(description="one read access")
+    write_ns: PositiveFloat = Field(description="one write access")
+    read_pj: NonNegativeFloat = Field(description="one read access")
+    write_pj: NonNegativeFloat = Field(description="one write access")
+    static_mw: NonNegativeFloat = Field(default=0.0, description="static power")
+    area_um2: NonNegativeFloat = Field(default=0.0, description="area")
+
+
+class VectorUnit(_Section):
+    """The digital unit of a core for all that is not a matrix product with static weights."""
+
+    lanes: PositiveInt = Field(description="elements processed at once")
+    latency_ns: PositiveFloat = Field(description="time of one step of all lanes")
+    step_pj: NonNegativeFloat = Field(description="energy of one step, register accesses included")
+    accumulator_bits: Annotated[int, Field(ge=16, le=64)] = Field(
+        default=32, description="widest intermediate value"
+    )
+    functions: tuple[str, ...] = Field(
+        default=(), description="ONNX operators beyond the integer instructions it can do"
+    )
+    function_steps: PositiveInt = Field(
+        default=4, description="steps that such a function takes for each `lanes` elements"
+    )
+    area_um2: NonNegativeFloat = Field(default=0.0, description="area")
+
+
+class MatrixUnit(_Section):
+    """A digital matrix unit for products of two activations."""
+
+    macs_per_step: PositiveInt = Field(description="8-bit multiply-accumulates a step")
+    step_ns: PositiveFloat = Field(description="time of one step")
+    mac_pj: NonNegativeFloat = Field(description="energy of one multiply-accumulate")
+    area_um2: NonNegativeFloat = Field(default=0.0, description="area")
+
+
+class CoreKind(_Section):
+    """One kind of core: crossbars, a local memory and digital units behind one port."""
+
+    crossbars: Annotated[int, Field(ge=0)] = Field(description="crossbars a core")
+    crossbar: Crossbar
+    cell: Cell
+    local_memory: Memory
+    vector: VectorUnit
+    matrix: MatrixUnit | None = Field(default=None, description="optional digital matrix unit")
+    rob_size: PositiveInt = Field(
+        default=1, description="matrix, vector and transfer operations in flight"
+    )
+    period_ns: PositiveFloat = Field(default=1.0, description="clock period; one decode a period")
+    other_area_um2: NonNegativeFloat = Field(default=0.0, description="control, buses, registers")
+    static_mw: NonNegativeFloat = Field(default=0.0, description="static power beside the memory's")
+
+
+class Noc(_Section):
+    """The network between the cores; transfers do not contend for links."""
+
+    topology: Literal["mesh", "bus"] = Field(default="mesh", description="how hops are counted")
+    flit_bytes: PositiveInt = Field(description="bytes of one flit")
+    base_ns: NonNegativeFloat = Field(description="latency of a flit without its hops")
+    hop_ns: NonNegativeFloat = Field(description="latency a hop adds")
+    flit_pj: NonNegativeFloat = Field(description="energy of a flit without its hops")
+    hop_pj: NonNegativeFloat = Field(default=0.0, description="energy a hop adds to a flit")
+    global_memory_ns: NonNegativeFloat = Field(
+        description="latency of a flit between a core and the global memory"
+    )
+    global_memory_pj: NonNegativeFloat = Field(
+        default=0.0, description="energy of a flit between a core and the global memory"
+    )
+    router_area_um2: NonNegativeFloat = Field(default=0.0, description="one router")
+
+
+class Cores(_Section):
+    """How many cores of one kind stand on the chip, in the order of the mesh."""
+
+    kind: str
+    count: PositiveInt
+
+
+class Chip(_Section):
+    """Cores on a grid, the network and the global memory."""
+
+    grid: tuple[PositiveInt, PositiveInt] = Field(description="rows and columns of the mesh")
+    cores: tuple[Cores, ...] = Field(min_length=1, description="filled in row-major order")
+    noc: Noc
+    global_memory: Memory
+    other_area_um2: NonNegativeFloat = Field(default=0.0, description="links, pads, clock")
+    static_mw: NonNegativeFloat = Field(default=0.0, description="static power beside the cores'")
+
+
+class Package(_Section):
+    """Chips on one package."""
+
+    chips: PositiveInt = Field(default=1, description="chips")
+    link_ns_per_flit: NonNegativeFloat = Field(default=0.0, description="chip-to-chip link")
+    link_pj_per_flit: NonNegativeFloat = Field(default=0.0, description="chip-to-chip link")
+
+
+class Source(_Section):
+    """Where a value comes from."""
+
+    keys: tuple[str, ...] = Field(description="dotted keys that it covers")
+    text: str = Field(description="publication, table, and how the value follows from it")
+
+
+class Machine(_Section):
+    """A complete machine."""
+
+    name: str
+    description: str = ""
+    weight_bits: Annotated[int, Field(ge=2, le=16)] = Field(default=8, description="stored weights")
+    activation_bits: Annotated[int, Field(ge=2, le=16)] = Field(
+        default=8, description="activations in memory and at the row drivers"
+    )
+    crossbar_count: Literal["physical", "logical"] = Field(
+        default="physical",
+        description="`logical` counts a crossbar as columns of whole weights, as PIMCOMP does",
+    )
+    technology: Technology
+    core_kinds: dict[str, CoreKind] = Field(min_length=1, description="by name")
+    chip: Chip
+    package: Package = Package()
+    sources: tuple[Source, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Machine:
+        unknown = [c.kind for c in self.chip.cores if c.kind not in self.core_kinds]
+        if unknown:
+            raise ValueError(f"chip.cores names core kinds that are not described: {unknown}")
+        count = sum(c.count for c in self.chip.cores)
+        places = self.chip.grid[0] * self.chip.grid[1]
+        if count > places:
+            raise ValueError(f"chip.cores: {count} cores do not fit a grid of {places} places")
+        return self
+
+    @property
+    def core_count(self) -> int:
+        """Cores of the whole chip."""
+        return sum(c.count for c in self.chip.cores)
+
+    def kind_of_core(self) -> list[str]:
+        """The kind of every core, in the order of their numbers."""
+        return [c.kind for c in self.chip.cores for _ in range(c.count)]
+
+    @property
+    def main_kind(self) -> CoreKind:
+        """The first kind of core that has crossbars (the first kind if none has)."""
+        for cores in self.chip.cores:
+            if self.core_kinds[cores.kind].crossbars:
+                return self.core_kinds[cores.kind]
+        return self.core_kinds[self.chip.cores[0].kind]

@@ -1,0 +1,1 @@
+"""The `imc` dialect on xDSL: decisions, operations, text form and the weight store."""

@@ -1,0 +1,149 @@
+"""Decisions: frozen dataclasses that stand on an op as one typed attribute each.
+
+A subclass lists its fields; printing, parsing and reading from plain data (a pin file) follow
+from the field types. Fields hold int, float, bool, str, None and tuples of these.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from xdsl.ir import Attribute, ParametrizedAttribute
+from xdsl.irdl import ParamAttrDef
+from xdsl.parser import AttrParser
+from xdsl.printer import Printer
+
+from imccompiler.errors import IRError
+
+
+
+class Decision(ParametrizedAttribute):
+    """Base of all decisions; a subclass is a frozen dataclass with a class variable `name`."""
+
+    @classmethod
+    def get_irdl_definition(cls) -> ParamAttrDef:
+        """No attribute parameters: the fields are plain Python values."""
+        return ParamAttrDef(cls.name, [])
+
+    @classmethod
+    def new(cls, params: Sequence[Attribute]) -> Self:
+        """Build from what `parse_parameters` returned."""
+        return cls.from_mapping(typing.cast("Mapping[str, Any]", params))
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+        """Build from plain data, as found in text or in a pin file.
+
+        Raises:
+            IRError: A field is unknown, missing or of the wrong type.
+        """
+        fields = {f.name: f for f in dataclasses.fields(typing.cast("Any", cls))}
+        hints = typing.get_type_hints(cls)
+        unknown = sorted(set(values) - set(fields))
+        if unknown:
+            raise IRError(
+                f"unknown field {unknown[0]!r}",
+                where=f"#{cls.name}",
+                hint=f"its fields are {', '.join(fields)}",
+            )
+        missing = [
+            n for n, f in fields.items() if n not in values and f.default is dataclasses.MISSING
+        ]
+        if missing:
+            raise IRError(f"field {missing[0]!r} is missing", where=f"#{cls.name}")
+        converted = {n: _convert(v, hints[n], f"#{cls.name}.{n}") for n, v in values.items()}
+        return cls(**converted)
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        """Parse `<field = value, ...>`."""
+        values: dict[str, Any] = {}
+        parser.parse_characters("<")
+        if parser.parse_optional_characters(">") is None:
+            while True:
+                key = parser.parse_identifier()
+                parser.parse_punctuation("=")
+                values[key] = _parse_value(parser)
+                if parser.parse_optional_punctuation(",") is None:
+                    break
+            parser.parse_characters(">")
+        return typing.cast("Sequence[Attribute]", values)
+
+    def print_parameters(self, printer: Printer) -> None:
+        """Print `<field = value, ...>`, leaving out fields that have their default."""
+        parts = [
+            f"{f.name} = {_text(value)}"
+            for f in dataclasses.fields(typing.cast("Any", self))
+            if (value := getattr(self, f.name)) != f.default
+        ]
+        printer.print_string(f"<{', '.join(parts)}>")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return _float_text(value)
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return f"[{', '.join(_text(v) for v in value)}]"
+
+
+def _float_text(value: float) -> str:
+    text = repr(value)  # the shortest text that reads back to the same number
+    mantissa, e, exponent = text.partition("e")
+    if "." not in mantissa:
+        mantissa += ".0"
+    return mantissa + e + exponent
+
+
+def _parse_value(parser: AttrParser) -> Any:
+    if parser.parse_optional_punctuation("[") is not None:
+        values: list[Any] = []
+        if parser.parse_optional_punctuation("]") is not None:
+            return ()
+        while True:
+            values.append(_parse_value(parser))
+            if parser.parse_optional_punctuation(",") is None:
+                break
+        parser.parse_punctuation("]")
+        return tuple(values)
+    if (text := parser.parse_optional_str_literal()) is not None:
+        return text
+    if (flag := parser.parse_optional_boolean()) is not None:
+        return flag
+    if parser.parse_optional_keyword("none") is not None:
+        return None
+    return parser.parse_number()
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:
+    """Check `value` against a field's type; lists become tuples, ints may stand for floats."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:
+        if isinstance(value, (list, tuple)):
+            items = typing.cast("Sequence[Any]", value)
+            return tuple(_convert(v, arguments[0], f"{where}[{i}]") for i, v in enumerate(items))
+    elif origin is typing.Literal:
+        if value in arguments:
+            return value
+    elif arguments:  # a union such as `int | None`
+        for option in arguments:
+            try:
+                return _convert(value, option, where)
+            except IRError:
+                continue
+    elif hint is float and type(value) in (int, float):
+        return float(value)
+    elif hint is type(None) and value is None:
+        return None
+    elif type(value) is hint:
+        return value
+    raise IRError(f"{value!r} is not of type {hint}", where=where)

@@ -1,0 +1,57 @@
+"""Text form: a module to text and back, with errors that say where."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import Builtin, ModuleOp
+from xdsl.parser import Parser
+from xdsl.printer import Printer
+from xdsl.utils.exceptions import ParseError, VerifyException
+
+from imccompiler.errors import IRError
+from imccompiler.ir.dialect import IMC
+
+
+def new_context() -> Context:
+    """A context that knows the `imc` and builtin dialects."""
+    context = Context()
+    context.load_dialect(Builtin)
+    context.load_dialect(IMC)
+    return context
+
+
+def print_module(module: ModuleOp, *, generic: bool = False) -> str:
+    """The module as text, in the pretty form or in MLIR's generic form."""
+    stream = io.StringIO()
+    Printer(stream=stream, print_generic_format=generic).print_op(module)
+    return stream.getvalue() + "\n"
+
+
+def parse_module(text: str, name: str = "<text>") -> ModuleOp:
+    """Read a module and verify it.
+
+    Raises:
+        IRError: The text is not a valid module.
+    """
+    try:
+        module = Parser(new_context(), text, name).parse_module()
+        module.verify()
+    except (ParseError, VerifyException) as error:
+        raise IRError(str(error), where=name, hint="see docs/ir.md for the dialect") from error
+    return module
+
+
+def read_module(path: Path) -> ModuleOp:
+    """Read a module from a file.
+
+    Raises:
+        IRError: The file cannot be read or is not a valid module.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise IRError(f"cannot be read: {error}", where=str(path)) from error
+    return parse_module(text, str(path))

@@ -1,0 +1,48 @@
+"""What is known about a network before it is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imccompiler.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """One input of a network as built with its default options.
+
+    Attributes:
+        name: The ONNX graph input.
+        shape: Its dimensions, batch (always 1) first.
+        dtype: Its numpy element type.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A network that `imccompiler.models` can build.
+
+    Attributes:
+        name: What `build` calls it.
+        description: One line for a list of networks.
+        inputs: The graph inputs, in order.
+        source: The paper or code that defines the network.
+        trained: Whether its weights were learnt; otherwise they are drawn from a seed.
+    """
+
+    name: str
+    description: str
+    inputs: tuple[ModelInput, ...]
+    source: str
+    trained: bool = False
+
+
+def check_at_least(minimum: int, **options: int) -> None:
+    """Raise a ModelError for the first of a builder's options that lies below `minimum`."""
+    for name, value in options.items():
+        if value < minimum:
+            raise ModelError(f"{name} is {value}, and must be at least {minimum}", where=name)
