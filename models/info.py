@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from imccompiler.errors import ModelError
@@ -41,8 +42,8 @@ class ModelInfo:
     trained: bool = False
 
 
-def check_at_least(minimum: int, **options: int) -> None:
-    """Raise a ModelError for the first of a builder's options that lies below `minimum`."""
-    for name, value in options.items():
-        if value < minimum:
-            raise ModelError(f"{name} is {value}, and must be at least {minimum}", where=name)
+def check_range(name: str, value: int, minimum: int, maximum: float = math.inf) -> None:
+    """Raise a ModelError if the option `name` of a builder is not within its inclusive range."""
+    if not minimum <= value <= maximum:
+        rule = f"from {minimum} to {maximum}" if maximum < math.inf else f"at least {minimum}"
+        raise ModelError(f"{name} is {value}, and must be {rule}", where=name)

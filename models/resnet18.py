@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imccompiler.models.builder import GraphBuilder, Weights
-from imccompiler.models.info import ModelInfo, ModelInput, check_at_least
+from imccompiler.models.info import ModelInfo, ModelInput, check_range
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -40,8 +40,8 @@ def build(
     Raises:
         ModelError: If an option is out of range or `weights` does not fit.
     """
-    check_at_least(32, image_size=image_size)
-    check_at_least(1, classes=classes)
+    check_range("image_size", image_size, 32)
+    check_range("classes", classes, 1)
     g = GraphBuilder(INFO.name, seed=seed, weights=weights)
     x = g.input("image", (1, 3, image_size, image_size))
     x = g.conv("conv1", x, (3, 64), 7, stride=2, pad=3, bias=False)

@@ -1,0 +1,81 @@
+"""Networks to compile: seeded ones of known shape, and small trained ones.
+
+Seeded networks have the layers and sizes of the published ones and weights that keep activations
+in scale, so latency and energy can be trusted and accuracy means nothing. Trained networks ship
+with their weights and with held-out images (`imccompiler.models.digits`).
+"""
+
+from __future__ import annotations
+
+if not __name__.startswith("imccompiler."):
+    raise ImportError(f"{__name__} must be imported as imccompiler.models")
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imccompiler.errors import ModelError
+from imccompiler.models import bert_tiny, digits, lenet, resnet18, squeezenet
+from imccompiler.models.digits import network
+from imccompiler.models.info import ModelInfo, ModelInput
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+__all__ = ["ModelInfo", "ModelInput", "build", "describe", "digits", "export", "names"]
+
+_Builder = Callable[..., "ModelProto"]
+
+_NETWORKS: dict[str, tuple[ModelInfo, _Builder]] = {
+    info.name: (info, builder)
+    for info, builder in (
+        (lenet.INFO, lenet.build),
+        (resnet18.INFO, resnet18.build),
+        (squeezenet.INFO, squeezenet.build),
+        (bert_tiny.INFO, bert_tiny.build),
+        (network.CNN, network.load_cnn),
+        (network.MLP, network.load_mlp),
+    )
+}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all networks."""
+    return tuple(_NETWORKS)
+
+
+def describe(name: str) -> ModelInfo:
+    """Return what is known about a network, without building it.
+
+    Raises:
+        ModelError: If there is no network of that name.
+    """
+    return _find(name)[0]
+
+
+def build(name: str, seed: int = 0, **options: Any) -> ModelProto:
+    """Build a network as an ONNX model (opset 17, batch 1).
+
+    Args:
+        name: One of `names()`.
+        seed: Draws the weights, the same bytes for the same seed; a trained network keeps its own.
+        options: Options of that network's builder, such as `image_size` or `dynamic`.
+
+    Raises:
+        ModelError: If the name or an option is unknown, or a value is out of range.
+    """
+    _, builder = _find(name)
+    return builder(seed, **options)
+
+
+def export(name: str, path: Path | str, seed: int = 0, **options: Any) -> None:
+    """Build a network and write it to an ONNX file, making its folder if need be.
+
+    Takes what `build` takes, and raises what it raises.
+    """
+    model = build(name, seed, **options)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
