@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from imccompiler.errors import ModelError
 from imccompiler.models import bert_tiny, digits, lenet, resnet18, squeezenet
 from imccompiler.models.digits import network
-from imccompiler.models.info import ModelInfo, ModelInput
+from imccompiler.models.info import ModelInfo, ModelInput, check_range
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -35,8 +35,8 @@ _NETWORKS: dict[str, tuple[ModelInfo, _Builder]] = {
         (resnet18.INFO, resnet18.build),
         (squeezenet.INFO, squeezenet.build),
         (bert_tiny.INFO, bert_tiny.build),
-        (network.CNN, network.load_cnn),
-        (network.MLP, network.load_mlp),
+        (network.CNN, partial(network.load, network.CNN.name)),
+        (network.MLP, partial(network.load, network.MLP.name)),
     )
 }
 
@@ -66,16 +66,27 @@ def build(name: str, seed: int = 0, **options: Any) -> ModelProto:
     Raises:
         ModelError: If the name or an option is unknown, or a value is out of range.
     """
-    _, builder = _find(name)
-    return builder(seed, **options)
+    info, builder = _find(name)
+    check_range("seed", seed, 0)
+    known = inspect.signature(builder).parameters.keys() - {"seed"}
+    if unknown := sorted(options.keys() - known):
+        hint = f"it has {', '.join(sorted(known)) or 'none'}"
+        raise ModelError(f"unknown option {', '.join(unknown)}", where=name, hint=hint)
+    return builder(**options) if info.trained else builder(seed, **options)
 
 
 def export(name: str, path: Path | str, seed: int = 0, **options: Any) -> None:
     """Build a network and write it to an ONNX file, making its folder if need be.
 
-    Takes what `build` takes, and raises what it raises.
+    Takes what `build` takes, and raises what it raises, or OSError if it cannot write there.
     """
     model = build(name, seed, **options)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _find(name: str) -> tuple[ModelInfo, _Builder]:
+    if name not in _NETWORKS:
+        raise ModelError(f"no network is called {name!r}", hint=f"there are {', '.join(names())}")
+    return _NETWORKS[name]

@@ -9,6 +9,7 @@ import numpy as np
 
 from imccompiler.models.builder import GraphBuilder
 from imccompiler.models.info import ModelInfo, ModelInput, check_range
+from imccompiler.models.transformer import gelu, layer_norm, linear
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -55,8 +56,8 @@ def build(
         x = _feed_forward(g, name, x)
     first = g.constant("pooler.first", 0, "int64")
     x = g.node("Gather", "pooler.token", x, first, axis=1)
-    x = g.node("Tanh", "pooler.tanh", g.gemm("pooler.dense", x, HIDDEN, HIDDEN, gain=1.0))
-    x = g.gemm("classifier", x, HIDDEN, LABELS, gain=1.0)
+    x = g.node("Tanh", "pooler.tanh", g.gemm("pooler.dense", x, (HIDDEN, HIDDEN), gain=1.0))
+    x = g.gemm("classifier", x, (HIDDEN, LABELS), gain=1.0)
     return g.finish(x, (1, LABELS))
 
 
@@ -78,12 +79,12 @@ def _embeddings(g: GraphBuilder, ids: str, length: Length) -> str:
     """Word, token-type and position embeddings, added and normalised: [1, tokens, 128]."""
     positions = _buffer(g, "embeddings.position_ids", np.arange(POSITIONS), length)
     types = _buffer(g, "embeddings.token_type_ids", np.zeros(POSITIONS), length)
-    words = _lookup(g, "embeddings.word_embeddings", VOCABULARY, ids)
-    types = _lookup(g, "embeddings.token_type_embeddings", TOKEN_TYPES, types)
-    positions = _lookup(g, "embeddings.position_embeddings", POSITIONS, positions)
+    words = _lookup(g, "embeddings.word_embeddings", (VOCABULARY, 1.0), ids)
+    types = _lookup(g, "embeddings.token_type_embeddings", (TOKEN_TYPES, 0.5), types)
+    positions = _lookup(g, "embeddings.position_embeddings", (POSITIONS, 0.5), positions)
     x = g.node("Add", "embeddings.add_types", words, types)
     x = g.node("Add", "embeddings.add_positions", x, positions)
-    return _layer_norm(g, "embeddings.LayerNorm", x)
+    return layer_norm(g, "embeddings.LayerNorm", x, HIDDEN)
 
 
 def _buffer(g: GraphBuilder, name: str, values: np.ndarray, length: Length) -> str:
@@ -91,12 +92,15 @@ def _buffer(g: GraphBuilder, name: str, values: np.ndarray, length: Length) -> s
     if isinstance(length, int):
         return g.constant(name, values[None, :length], "int64")
     everything = g.constant(f"{name}.all", values[None], "int64")
-    start, axis = (g.constant(f"{name}.{key}", [i], "int64") for key, i in (("start", 0), ("axis", 1)))
+    start = g.constant(f"{name}.start", [0], "int64")
+    axis = g.constant(f"{name}.axis", [1], "int64")
     return g.node("Slice", name, everything, start, length, axis)
 
 
-def _lookup(g: GraphBuilder, name: str, entries: int, ids: str) -> str:
-    return g.node("Gather", name, g.parameter(f"{name}.weight", entries, HIDDEN, std=1.0), ids)
+def _lookup(g: GraphBuilder, name: str, table: tuple[int, float], ids: str) -> str:
+    """Rows of an embedding table, given by its number of entries and their deviation."""
+    entries, std = table
+    return g.node("Gather", name, g.parameter(f"{name}.weight", entries, HIDDEN, std=std), ids)
 
 
 def _attention(g: GraphBuilder, name: str, x: str, length: Length, bias: str | None) -> str:
@@ -115,33 +119,24 @@ def _attention(g: GraphBuilder, name: str, x: str, length: Length, bias: str | N
     context = g.node("Transpose", f"{name}.self.transpose", context, perm=[0, 2, 1, 3])
     merge = _shape(g, f"{name}.merge", length, HIDDEN)
     context = g.node("Reshape", f"{name}.self.merged", context, merge)
-    y = _linear(g, f"{name}.output.dense", context, HIDDEN, HIDDEN)
+    y = linear(g, f"{name}.output.dense", context, (HIDDEN, HIDDEN))
     y = g.node("Add", f"{name}.output.residual", y, x)
-    return _layer_norm(g, f"{name}.output.LayerNorm", y)
+    return layer_norm(g, f"{name}.output.LayerNorm", y, HIDDEN)
 
 
 def _heads(g: GraphBuilder, name: str, x: str, split: str, order: list[int]) -> str:
     """Project [1, tokens, 128], split it into heads and order the axes for the product."""
-    x = g.node("Reshape", f"{name}.split", _linear(g, name, x, HIDDEN, HIDDEN), split)
+    x = g.node("Reshape", f"{name}.split", linear(g, name, x, (HIDDEN, HIDDEN)), split)
     return g.node("Transpose", f"{name}.transpose", x, perm=order)
 
 
 def _feed_forward(g: GraphBuilder, name: str, x: str) -> str:
     """Two linear layers around a GELU, with their residual and LayerNormalization."""
-    y = _linear(g, f"{name}.intermediate.dense", x, HIDDEN, FEED_FORWARD)
-    y = _gelu(g, f"{name}.intermediate.gelu", y)
-    y = _linear(g, f"{name}.output.dense", y, FEED_FORWARD, HIDDEN)
+    y = linear(g, f"{name}.intermediate.dense", x, (HIDDEN, FEED_FORWARD))
+    y = gelu(g, f"{name}.intermediate.gelu", y)
+    y = linear(g, f"{name}.output.dense", y, (FEED_FORWARD, HIDDEN))
     y = g.node("Add", f"{name}.output.residual", y, x)
-    return _layer_norm(g, f"{name}.output.LayerNorm", y)
-
-
-def _gelu(g: GraphBuilder, name: str, x: str) -> str:
-    """x (1 + erf(x / sqrt 2)) / 2, for which opset 17 has no operator."""
-    y = g.node("Div", f"{name}.div", x, g.constant(f"{name}.sqrt2", math.sqrt(2)))
-    y = g.node("Erf", f"{name}.erf", y)
-    y = g.node("Add", f"{name}.add", y, g.constant(f"{name}.one", 1))
-    y = g.node("Mul", f"{name}.mul", x, y)
-    return g.node("Mul", name, y, g.constant(f"{name}.half", 0.5))
+    return layer_norm(g, f"{name}.output.LayerNorm", y, HIDDEN)
 
 
 def _shape(g: GraphBuilder, name: str, length: Length, *tail: int) -> str:
@@ -150,16 +145,3 @@ def _shape(g: GraphBuilder, name: str, length: Length, *tail: int) -> str:
         return g.constant(name, [1, length, *tail], "int64")
     one, rest = g.constant(f"{name}.one", [1], "int64"), g.constant(f"{name}.rest", tail, "int64")
     return g.node("Concat", name, one, length, rest, axis=0)
-
-
-def _linear(g: GraphBuilder, name: str, x: str, inner: int, outer: int) -> str:
-    """A MatMul with weights [inner, outer] and the Add of its bias."""
-    weight = g.parameter(f"{name}.weight", inner, outer, std=1 / math.sqrt(inner))
-    x = g.node("MatMul", f"{name}.matmul", x, weight)
-    return g.node("Add", name, g.parameter(f"{name}.bias", outer, std=0.1), x)
-
-
-def _layer_norm(g: GraphBuilder, name: str, x: str) -> str:
-    scale = g.parameter(f"{name}.weight", HIDDEN, mean=1.0, std=0.1)
-    bias = g.parameter(f"{name}.bias", HIDDEN, std=0.1)
-    return g.node("LayerNormalization", name, x, scale, bias, axis=-1, epsilon=1e-12)

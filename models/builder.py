@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from imccompiler.errors import ModelError
+from imccompiler.models.parameters import RELU_GAIN, Weights, draw, pick
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
-Array = npt.NDArray[Any]
-Weights = Mapping[str, Array]
-
 OPSET = 17
 IR_VERSION = 8  # the oldest that knows opset 17, so that old runtimes read our files
-HE_GAIN = 2.0  # He et al. 2015: what ReLU takes from the second moment, its weights give back
 
 
 class GraphBuilder:
@@ -63,18 +59,18 @@ class GraphBuilder:
         tensor = self._onnx.numpy_helper.from_array(np.asarray(value, dtype))
         return self.node("Constant", name, value=tensor)
 
-    def parameter(self, name: str, *shape: int, std: float, mean: float = 0.0) -> str:
-        """Add a float32 initializer: the one given for `name`, else normal(mean, std) values."""
+    def parameter(
+        self, name: str, *shape: int, std: float, mean: float = 0.0, centred: bool = False
+    ) -> str:
+        """Add a float32 initializer: the one given for `name`, else normal(mean, std) values.
+
+        With `centred`, drawn values have zero mean over all axes but the first.
+        """
         if self._weights is None:
-            value = mean + std * self._rng.standard_normal(shape, dtype=np.float32)
-        elif name not in self._weights:
-            raise ModelError("the given weights lack this parameter", where=name)
+            value = draw(self._rng, shape, std=std, mean=mean, centred=centred)
         else:
-            value = self._weights[name]
-        if value.shape != shape:
-            raise ModelError(f"the given weight is {value.shape}, not {shape}", where=name)
-        array = np.ascontiguousarray(value, dtype=np.float32)
-        self._graph.initializer.append(self._onnx.numpy_helper.from_array(array, name))
+            value = pick(self._weights, name, shape)
+        self._graph.initializer.append(self._onnx.numpy_helper.from_array(value, name))
         return name
 
     def conv(
@@ -90,12 +86,12 @@ class GraphBuilder:
     ) -> str:
         """Add a square 2-D convolution from `channels[0]` to `channels[1]` channels."""
         inner, outer = channels
-        std = math.sqrt(HE_GAIN / (inner * kernel * kernel))
-        inputs = [x, self.parameter(f"{name}.weight", outer, inner, kernel, kernel, std=std)]
+        std = math.sqrt(RELU_GAIN / (inner * kernel**2))
+        shape = (outer, inner, kernel, kernel)
+        inputs = [x, self.parameter(f"{name}.weight", *shape, std=std, centred=True)]
         if bias:
             inputs.append(self.parameter(f"{name}.bias", outer, std=0.1))
-        window = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4}
-        return self.node("Conv", name, *inputs, **window)
+        return self.node("Conv", name, *inputs, **_window(kernel, stride, pad))
 
     def batch_norm(self, name: str, x: str, channels: int, *, scale: float = 1.0) -> str:
         """Add an inference BatchNormalization whose gain is about `scale`."""
@@ -115,16 +111,16 @@ class GraphBuilder:
         self, name: str, x: str, kernel: int, *, stride: int, pad: int = 0, ceil: bool = False
     ) -> str:
         """Add a square 2-D MaxPool; with `ceil` the last window may hang over the edge."""
-        window = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4}
-        return self.node("MaxPool", name, x, **window, ceil_mode=int(ceil))
+        return self.node("MaxPool", name, x, **_window(kernel, stride, pad), ceil_mode=int(ceil))
 
-    def gemm(self, name: str, x: str, inner: int, outer: int, *, gain: float = HE_GAIN) -> str:
-        """Add a fully connected layer, weights [outer, inner] as in PyTorch.
+    def gemm(self, name: str, x: str, channels: tuple[int, int], *, gain: float = RELU_GAIN) -> str:
+        """Add a fully connected layer from `channels[0]` to `channels[1]` features.
 
-        `gain` is the variance of an output over the second moment of the inputs: 2 after a ReLU,
-        1 where nothing was lost.
+        `gain` is the variance of a drawn layer's outputs over that of its inputs.
         """
-        weight = self.parameter(f"{name}.weight", outer, inner, std=math.sqrt(gain / inner))
+        inner, outer = channels
+        std = math.sqrt(gain / inner)
+        weight = self.parameter(f"{name}.weight", outer, inner, std=std, centred=True)
         bias = self.parameter(f"{name}.bias", outer, std=0.1)
         return self.node("Gemm", name, x, weight, bias, transB=1)
 
@@ -143,3 +139,7 @@ class GraphBuilder:
         return helper.make_tensor_value_info(
             name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape
         )
+
+
+def _window(kernel: int, stride: int, pad: int) -> dict[str, list[int]]:
+    return {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4}

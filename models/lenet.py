@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imccompiler.models.builder import GraphBuilder, Weights
+from imccompiler.models.builder import GraphBuilder
 from imccompiler.models.info import ModelInfo, ModelInput
+from imccompiler.models.parameters import Weights
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -27,7 +28,7 @@ def build(seed: int = 0, *, weights: Weights | None = None) -> ModelProto:
     x = g.relu("relu2", g.conv("conv2", x, (6, 16), 5))
     x = g.max_pool("pool2", x, 2, stride=2)
     x = g.node("Flatten", "flatten", x)
-    x = g.relu("relu3", g.gemm("fc1", x, 16 * 5 * 5, 120))
-    x = g.relu("relu4", g.gemm("fc2", x, 120, 84))
-    x = g.gemm("fc3", x, 84, 10)
+    x = g.relu("relu3", g.gemm("fc1", x, (16 * 5 * 5, 120)))
+    x = g.relu("relu4", g.gemm("fc2", x, (120, 84)))
+    x = g.gemm("fc3", x, (84, 10))
     return g.finish(x, (1, 10))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imccompiler.models.builder import GraphBuilder, Weights
+from imccompiler.models.builder import GraphBuilder
 from imccompiler.models.info import ModelInfo, ModelInput, check_range
+from imccompiler.models.parameters import Weights
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -50,21 +51,22 @@ def build(
     inner = 64
     for stage, (outer, stride) in enumerate(STAGES, start=1):
         for block in range(BLOCKS):
-            x = _basic_block(g, f"layer{stage}.{block}", x, inner, outer, 1 if block else stride)
+            x = _basic_block(g, f"layer{stage}.{block}", x, (inner, outer), 1 if block else stride)
             inner = outer
     x = g.node("GlobalAveragePool", "avgpool", x)
     x = g.node("Flatten", "flatten", x)
-    x = g.gemm("fc", x, inner, classes)
+    x = g.gemm("fc", x, (inner, classes))
     return g.finish(x, (1, classes))
 
 
-def _basic_block(g: GraphBuilder, name: str, x: str, inner: int, outer: int, stride: int) -> str:
+def _basic_block(g: GraphBuilder, name: str, x: str, channels: tuple[int, int], stride: int) -> str:
     """Two 3x3 convolutions beside a shortcut, which is projected where the shape changes."""
-    y = g.conv(f"{name}.conv1", x, (inner, outer), 3, stride=stride, pad=1, bias=False)
+    inner, outer = channels
+    y = g.conv(f"{name}.conv1", x, channels, 3, stride=stride, pad=1, bias=False)
     y = g.relu(f"{name}.relu1", g.batch_norm(f"{name}.bn1", y, outer))
     y = g.conv(f"{name}.conv2", y, (outer, outer), 3, pad=1, bias=False)
     y = g.batch_norm(f"{name}.bn2", y, outer, scale=BRANCH_GAIN)
     if stride != 1 or inner != outer:
-        x = g.conv(f"{name}.downsample.0", x, (inner, outer), 1, stride=stride, bias=False)
+        x = g.conv(f"{name}.downsample.0", x, channels, 1, stride=stride, bias=False)
         x = g.batch_norm(f"{name}.downsample.1", x, outer)
     return g.relu(f"{name}.relu2", g.node("Add", f"{name}.add", y, x))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imccompiler.models.builder import GraphBuilder, Weights
+from imccompiler.models.builder import GraphBuilder
 from imccompiler.models.info import ModelInfo, ModelInput, check_range
+from imccompiler.models.parameters import Weights
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -62,17 +63,17 @@ def build(
         if fire is None:
             x = g.max_pool(name, x, 3, stride=2, ceil=True)
         else:
-            squeeze, expand = fire
-            x = _fire(g, name, x, channels, squeeze, expand)
-            channels = 2 * expand
+            x = _fire(g, name, x, channels, fire)
+            channels = 2 * fire[1]
     x = g.relu("classifier.2", g.conv("classifier.1", x, (channels, classes), 1))
     x = g.node("GlobalAveragePool", "classifier.3", x)
     x = g.node("Flatten", "flatten", x)
     return g.finish(x, (1, classes))
 
 
-def _fire(g: GraphBuilder, name: str, x: str, channels: int, squeeze: int, expand: int) -> str:
+def _fire(g: GraphBuilder, name: str, x: str, channels: int, widths: tuple[int, int]) -> str:
     """A 1x1 squeeze feeds a 1x1 and a 3x3 expand, whose channels are concatenated."""
+    squeeze, expand = widths
     x = g.conv(f"{name}.squeeze", x, (channels, squeeze), 1)
     x = g.relu(f"{name}.squeeze_relu", x)
     pointwise = g.conv(f"{name}.expand1x1", x, (squeeze, expand), 1)

@@ -2,7 +2,8 @@
 
 The data are the Optical Recognition of Handwritten Digits set (Alpaydin and Kaynak, UCI, 1998) as
 scikit-learn ships it: 1,797 images, of which 500 were held out from training, stratified by class.
-`train.py` made every file in this folder.
+`train.py` made every data file in this folder; `calibration.npz` names the networks' input, so
+that it can be given to `imcc compile --calibration`.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imccompiler.models.builder import GraphBuilder, Weights
+from imccompiler.models.builder import GraphBuilder
 from imccompiler.models.digits.data import FOLDER
 from imccompiler.models.info import ModelInfo, ModelInput
+from imccompiler.models.parameters import Weights
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -48,15 +49,15 @@ def cnn(weights: Weights) -> ModelProto:
     x = g.max_pool("pool1", x, 2, stride=2)
     x = g.relu("relu4", g.conv("conv4", x, (16, 32), 3, pad=1))
     x = g.max_pool("pool2", x, 2, stride=2)
-    x = g.gemm("fc", g.node("Flatten", "flatten", x), 32 * 2 * 2, 10)
+    x = g.gemm("fc", g.node("Flatten", "flatten", x), (32 * 2 * 2, 10))
     return g.finish(x, (1, 10))
 
 
 def mlp(weights: Weights) -> ModelProto:
-    """Write the fully connected network with these weights: image [1, 1, 8, 8] to logits [1, 10]."""
+    """Write the perceptron with these weights: image [1, 1, 8, 8] to logits [1, 10]."""
     g = GraphBuilder(MLP.name, weights=weights)
     x = g.node("Flatten", "flatten", g.input(IMAGE.name, IMAGE.shape))
-    x = g.relu("relu1", g.gemm("fc1", x, 64, 64))
-    x = g.relu("relu2", g.gemm("fc2", x, 64, 32))
-    x = g.gemm("fc3", x, 32, 10)
+    x = g.relu("relu1", g.gemm("fc1", x, (64, 64)))
+    x = g.relu("relu2", g.gemm("fc2", x, (64, 32)))
+    x = g.gemm("fc3", x, (32, 10))
     return g.finish(x, (1, 10))

@@ -21,8 +21,8 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn import functional
 
-from imccompiler.models.builder import Array, Weights
 from imccompiler.models.digits import network
+from imccompiler.models.parameters import Array, Weights
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -89,17 +89,17 @@ def accuracy(model: ModelProto, images: Array, labels: Array) -> float:
 
     session = onnxruntime.InferenceSession(model.SerializeToString())
     logits = [session.run(None, {network.IMAGE.name: image[None]})[0] for image in images]
-    return float(np.mean(np.argmax(np.concatenate(logits), axis=1) == labels))
+    return float(np.mean(np.argmax(np.asarray(logits), axis=-1).ravel() == labels))
 
 
 def split(seed: int) -> tuple[Array, Array, Array, Array]:
     """Return training and held-out images [N, 1, 8, 8] from 0 to 1, then their labels."""
-    images, labels = load_digits(return_X_y=True)
-    images = (images / 16).astype(np.float32).reshape(-1, 1, 8, 8)
-    parts = train_test_split(
-        images, labels.astype(np.int64), test_size=HELD_OUT, stratify=labels, random_state=seed
-    )
-    return tuple(parts)
+    pixels, digits = load_digits(return_X_y=True)
+    images = (pixels / 16).astype(np.float32).reshape(-1, 1, 8, 8)
+    labels = digits.astype(np.int64)
+    parts = train_test_split(images, labels, test_size=HELD_OUT, stratify=labels, random_state=seed)
+    train_images, held_images, train_labels, held_labels = map(np.asarray, parts)
+    return train_images, held_images, train_labels, held_labels
 
 
 def main() -> None:

@@ -1,0 +1,263 @@
+"""How a layer's weight matrix is cut into row blocks that one group of crossbars multiplies.
+
+A row block is what one `mvmul` is fed with: up to `crossbar.rows` inputs, given as segments of
+contiguous channels under one tap of the window. Channels come first (whole crossbars of one
+tap need no gathering), what remains of the channels is flattened over the taps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imccompiler.errors import PassError
+from imccompiler.hardware.schema import CoreKind, Machine
+from imccompiler.ir.dialect import MatmulOp, shape_of
+from imccompiler.passes.geometry import Box, Window2d, cut
+
+
+class Segment(NamedTuple):
+    """Contiguous channels under one tap."""
+
+    tap_y: int
+    tap_x: int
+    channel: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowBlock:
+    """Inputs of one `mvmul`."""
+
+    segments: tuple[Segment, ...]
+
+    @property
+    def rows(self) -> int:
+        """Word lines driven."""
+        return sum(s.length for s in self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Convolution groups that share crossbars: a dense matrix, zero off their diagonal.
+
+    `rows` are its row blocks; its outputs are channels out0..out1.
+    """
+
+    in0: int
+    in1: int
+    out0: int
+    out1: int
+    row_blocks: tuple[RowBlock, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerBlocks:
+    """A layer's weight matrix, cut for one kind of core."""
+
+    packs: tuple[Pack, ...]
+    window: Window2d
+    slices: int
+    columns_per_crossbar: int  # whole weights
+    groups: int
+
+    @property
+    def row_blocks(self) -> int:
+        """Row blocks of each pack."""
+        return len(self.packs[0].row_blocks)
+
+    @property
+    def column_units(self) -> list[tuple[int, int]]:
+        """Output ranges that a column split may separate: packs, or crossbars' columns."""
+        if len(self.packs) > 1:
+            return [(p.out0, p.out1) for p in self.packs]
+        (pack,) = self.packs
+        step = self.columns_per_crossbar
+        return [(c, min(c + step, pack.out1)) for c in range(pack.out0, pack.out1, step)]
+
+
+class Call(NamedTuple):
+    """One `mvmul` of a part: a row block, the plane it writes, and the outputs it makes."""
+
+    block: RowBlock
+    plane: int
+    out0: int
+    out1: int
+    pack: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one core holds of one copy of a layer: some row blocks and some columns."""
+
+    calls: tuple[Call, ...]
+    planes: int
+    out0: int
+    out1: int
+
+    @property
+    def columns(self) -> int:
+        """Outputs of the part."""
+        return self.out1 - self.out0
+
+    def crossbars(self, columns_per_crossbar: int) -> int:
+        """Crossbars of the part if none is shared."""
+        return sum(-(-(c.out1 - c.out0) // columns_per_crossbar) for c in self.calls)
+
+    def taps(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """First and last tap along rows and columns."""
+        ys = [s.tap_y for c in self.calls for s in c.block.segments]
+        xs = [s.tap_x for c in self.calls for s in c.block.segments]
+        return (min(ys), max(ys)), (min(xs), max(xs))
+
+    def channels(self) -> tuple[int, int]:
+        """Range of the input channels."""
+        segments = [s for c in self.calls for s in c.block.segments]
+        return min(s.channel for s in segments), max(s.channel + s.length for s in segments)
+
+    def reach(self, window: Window2d, box: Box) -> Box:
+        """Input box, padding included, for the outputs of `box`."""
+        taps_y, taps_x = self.taps()
+        c0, c1 = self.channels()
+        return window.reach(box, taps_y, taps_x)._replace(c0=c0, c1=c1)
+
+
+def columns_per_weight(kind: CoreKind, weight_bits: int) -> int:
+    """Bit lines that one weight takes."""
+    slices = -(-weight_bits // kind.cell.bits)
+    return slices * (2 if kind.crossbar.signed_weights == "differential" else 1)
+
+
+def layer_blocks(op: MatmulOp, machine: Machine, weight_bits: int, pack: int = 0) -> LayerBlocks:
+    """Cut a layer's matrix; `pack` groups share crossbars (0: as many as fit).
+
+    Raises:
+        PassError: A weight is wider than a crossbar, or the window has three axes.
+    """
+    kind = machine.main_kind
+    per_weight = columns_per_weight(kind, weight_bits)
+    columns = kind.crossbar.columns // per_weight
+    if columns == 0:
+        raise PassError(
+            f"a weight of {weight_bits} bits takes {per_weight} columns, "
+            f"a crossbar has {kind.crossbar.columns}",
+            where=str(op.source.node if op.source else op.name),
+            hint="use cells with more bits, fewer weight bits or wider crossbars",
+        )
+    if len(op.window.kernel) > 2:
+        raise PassError("windows of three axes are not supported yet", where=str(op.source))
+    window = Window2d.of(op.window)
+    shape = shape_of(op.weight)
+    groups = op.window.groups
+    if op.window.kernel:
+        outputs, inputs = shape[0], shape[1] * groups
+    else:
+        inputs, outputs = shape
+    in_per, out_per = inputs // groups, outputs // groups
+    taps = window.kernel[0] * window.kernel[1]
+    rows = kind.crossbar.rows
+    if groups == 1:
+        pack = 1
+    elif pack == 0:
+        pack = max(1, min(rows // (taps * in_per), columns // out_per, groups))
+    packs: list[Pack] = []
+    wanted: int | None = None
+    for g0 in range(0, groups, pack):
+        g1 = min(g0 + pack, groups)
+        blocks = _row_blocks(window, g0 * in_per, g1 * in_per, rows)
+        if wanted is not None and len(blocks) < wanted:  # planes must agree among packs
+            blocks = _split_to(blocks, wanted)
+        wanted = wanted or len(blocks)
+        packs.append(Pack(g0 * in_per, g1 * in_per, g0 * out_per, g1 * out_per, tuple(blocks)))
+    return LayerBlocks(
+        tuple(packs), window, -(-weight_bits // kind.cell.bits), columns, groups
+    )
+
+
+def parts_of_copy(blocks: LayerBlocks, row_split: int, column_split: int) -> list[Part]:
+    """Parts of one copy, row shares outer, column shares inner."""
+    units = blocks.column_units
+    column_ranges = [(units[a][0], units[b - 1][1]) for a, b in cut(len(units), column_split)]
+    parts: list[Part] = []
+    for r0, r1 in cut(blocks.row_blocks, row_split):
+        for n0, n1 in column_ranges:
+            calls = [
+                Call(block, plane, max(p.out0, n0), min(p.out1, n1), index)
+                for index, p in enumerate(blocks.packs)
+                if p.out0 < n1 and p.out1 > n0
+                for plane, block in enumerate(p.row_blocks[r0:r1])
+            ]
+            parts.append(Part(tuple(calls), r1 - r0, n0, n1))
+    return parts
+
+
+def block_matrix(
+    op: MatmulOp, weight: NDArray[np.integer], block: RowBlock, out0: int, out1: int
+) -> NDArray[np.int16]:
+    """Weight codes of a row block for outputs out0..out1, shape (rows, outputs)."""
+    if not op.window.kernel:
+        rows = [weight[s.channel : s.channel + s.length, out0:out1] for s in block.segments]
+        return np.concatenate(rows).astype(np.int16)
+    kernel = weight if weight.ndim == 4 else weight[:, :, None, :]
+    groups = op.window.groups
+    out_per, in_per = kernel.shape[0] // groups, kernel.shape[1]
+    if groups == 1:
+        pieces = [
+            kernel[out0:out1, s.channel : s.channel + s.length, s.tap_y, s.tap_x].T
+            for s in block.segments
+        ]
+        return np.concatenate(pieces).astype(np.int16)
+    matrix = np.zeros((block.rows, out1 - out0), np.int16)
+    outputs = np.arange(out0, out1)
+    row = 0
+    for s in block.segments:
+        channels = np.arange(s.channel, s.channel + s.length)
+        same = channels[:, None] // in_per == outputs[None, :] // out_per
+        values = kernel[outputs[None, :], channels[:, None] % in_per, s.tap_y, s.tap_x]
+        matrix[row : row + s.length] = np.where(same, values, 0)
+        row += s.length
+    return matrix
+
+
+def _row_blocks(window: Window2d, c0: int, c1: int, rows: int) -> list[RowBlock]:
+    taps = [(y, x) for y in range(window.kernel[0]) for x in range(window.kernel[1])]
+    blocks: list[RowBlock] = []
+    whole_end = c0 + (c1 - c0) // rows * rows
+    for channel in range(c0, whole_end, rows):
+        blocks += [RowBlock((Segment(y, x, channel, rows),)) for y, x in taps]
+    segments: list[Segment] = []
+    free = rows
+    for y, x in taps:
+        channel = whole_end
+        while channel < c1:
+            length = min(free, c1 - channel)
+            segments.append(Segment(y, x, channel, length))
+            channel += length
+            free -= length
+            if free == 0:
+                blocks.append(RowBlock(tuple(segments)))
+                segments, free = [], rows
+    if segments:
+        blocks.append(RowBlock(tuple(segments)))
+    return blocks
+
+
+def _split_to(blocks: list[RowBlock], count: int) -> list[RowBlock]:
+    """Split row blocks until there are `count` of them."""
+    blocks = list(blocks)
+    while len(blocks) < count:
+        index = max(range(len(blocks)), key=lambda i: blocks[i].rows)
+        block = blocks[index]
+        half = max(1, len(block.segments) // 2)
+        if len(block.segments) == 1:
+            s = block.segments[0]
+            a = s.length // 2
+            first = RowBlock((s._replace(length=a),))
+            second = RowBlock((s._replace(channel=s.channel + a, length=s.length - a),))
+        else:
+            first, second = RowBlock(block.segments[:half]), RowBlock(block.segments[half:])
+        blocks[index : index + 1] = [first, second]
+    return blocks

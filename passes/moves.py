@@ -1,0 +1,172 @@
+"""Templates that move boxes: copies, messages, fills, loads and stores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from imccompiler.passes.geometry import Box
+from imccompiler.passes.template import Template, TemplateBuilder
+
+SOURCE, TARGET = 0, 1  # registers, and positions among a task's buffers
+
+
+def walk(
+    builder: TemplateBuilder,
+    part: Box,
+    boxes: tuple[tuple[int, Box], ...],
+    element_bytes: int,
+    piece: Callable[[int], None],
+) -> None:
+    """Visit the contiguous pieces of `part`, a register pointing into each of `boxes`.
+
+    Args:
+        builder: Registers already point to the first element of `part` in each box.
+        part: What is visited.
+        boxes: (register, box in memory) that contain `part`, up to a shift of positions.
+        element_bytes: Bytes of an element.
+        piece: Writes the instruction for one piece of so many bytes.
+    """
+    whole_channels = all(b.channels == part.channels for _, b in boxes)
+    if whole_channels and all(b.width == part.width for _, b in boxes):
+        piece(part.size * element_bytes)
+        return
+    if whole_channels:
+        row_bytes = part.width * part.channels * element_bytes
+        with builder.loop(part.height):
+            piece(row_bytes)
+            if part.height > 1:
+                for register, box in boxes:
+                    builder.advance(register, box.width * box.channels * element_bytes)
+        return
+    with builder.loop(part.height):
+        with builder.loop(part.width):
+            piece(part.channels * element_bytes)
+            if part.width > 1 or part.height > 1:
+                for register, box in boxes:
+                    builder.advance(register, box.channels * element_bytes)
+        if part.height > 1:
+            for register, box in boxes:
+                builder.advance(register, (box.width - part.width) * box.channels * element_bytes)
+
+
+def copy_template(
+    layer: int, part: Box, source: Box, target_part: Box, target: Box, element_bytes: int
+) -> Template:
+    """Copy `part` of a box to `target_part` of another on the same core."""
+    b = TemplateBuilder(layer)
+    b.point(SOURCE, SOURCE, source.offset_of(part, element_bytes))
+    b.point(TARGET, TARGET, target.offset_of(target_part, element_bytes))
+    walk(
+        b,
+        part,
+        ((SOURCE, source), (TARGET, target)),
+        element_bytes,
+        lambda n: b.move(TARGET, SOURCE, n),
+    )
+    return b.build()
+
+
+def message_templates(
+    layer: int, part: Box, source: Box, target_part: Box, target: Box, element_bytes: int
+) -> tuple[Template, Template]:
+    """Send `part` of a box, receive it as `target_part` of another: sender's and receiver's side.
+
+    Both sides cut it into the same pieces, contiguous in either memory.
+    """
+    s = TemplateBuilder(layer)
+    s.point(SOURCE, 0, source.offset_of(part, element_bytes))
+    # the boxes of both sides decide the pieces; only the side's own register is advanced
+    common = _narrower(part, source, target)
+    _walk_as(s, part, SOURCE, source, common, element_bytes, lambda n: s.send(SOURCE, n))
+    r = TemplateBuilder(layer)
+    r.point(TARGET, 0, target.offset_of(target_part, element_bytes))
+    _walk_as(r, target_part, TARGET, target, common, element_bytes, lambda n: r.receive(TARGET, n))
+    return s.build(), r.build()
+
+
+def _narrower(part: Box, source: Box, target: Box) -> int:
+    """0: one piece, 1: a piece a row, 2: a piece a position."""
+    if not part.channels == source.channels == target.channels:
+        return 2
+    return 0 if part.width == source.width == target.width else 1
+
+
+def _walk_as(
+    b: TemplateBuilder,
+    part: Box,
+    register: int,
+    box: Box,
+    kind: int,
+    element_bytes: int,
+    piece: Callable[[int], None],
+) -> None:
+    row = box.width * box.channels * element_bytes
+    if kind == 0 or (kind == 1 and part.height == 1):
+        piece(part.size * element_bytes)
+    elif kind == 1:
+        with b.loop(part.height):
+            piece(part.width * part.channels * element_bytes)
+            b.advance(register, row)
+    else:
+        with b.loop(part.height):
+            with b.loop(part.width):
+                piece(part.channels * element_bytes)
+                if part.positions > 1:
+                    b.advance(register, box.channels * element_bytes)
+            if part.height > 1:
+                b.advance(register, row - part.width * box.channels * element_bytes)
+
+
+def fill_template(layer: int, holes: tuple[Box, ...], box: Box, value: int) -> Template:
+    """Fill parts of a byte box with a code."""
+    b = TemplateBuilder(layer)
+    for hole in holes:
+        b.point(TARGET, 0, box.offset_of(hole))
+        walk(b, hole, ((TARGET, box),), 1, lambda n: b.fill(TARGET, n, value))
+    return b.build()
+
+
+def load_template(layer: int, part: Box, whole: Box, address: int, element_bytes: int) -> Template:
+    """Load `part` of a tensor that stands in global memory at `address` into a box of its own."""
+    return _global_template(layer, part, whole, address, element_bytes, load=True)
+
+
+def store_template(layer: int, part: Box, whole: Box, address: int, element_bytes: int) -> Template:
+    """Store a box to its place in a tensor in global memory."""
+    return _global_template(layer, part, whole, address, element_bytes, load=False)
+
+
+def _global_template(
+    layer: int, part: Box, whole: Box, address: int, element_bytes: int, *, load: bool
+) -> Template:
+    local, pair = 0, 2  # the pair's registers hold the high and the low half
+    b = TemplateBuilder(layer)
+    b.point(local, 0)
+    b.constant(pair, 0)
+    b.constant(pair + 1, address + whole.offset_of(part, element_bytes))
+
+    def piece(size: int) -> None:
+        if load:
+            b.load(local, pair, size)
+        else:
+            b.store(pair, local, size)
+
+    walk(b, part, ((local, part), (pair + 1, whole)), element_bytes, piece)
+    return b.build()
+
+
+def holes_of(box: Box, inside: Box) -> tuple[Box, ...]:
+    """The parts of `box` outside `inside` (rows above and below, then columns beside)."""
+    holes: list[Box] = []
+    y0, y1 = max(box.y0, inside.y0), min(box.y1, inside.y1)
+    if y0 >= y1 or box.x0 >= inside.x1 or box.x1 <= inside.x0:
+        return (box,)
+    if box.y0 < y0:
+        holes.append(box._replace(y1=y0))
+    if box.y1 > y1:
+        holes.append(box._replace(y0=y1))
+    if box.x0 < inside.x0:
+        holes.append(box._replace(y0=y0, y1=y1, x1=inside.x0))
+    if box.x1 > inside.x1:
+        holes.append(box._replace(y0=y0, y1=y1, x0=inside.x1))
+    return tuple(holes)

@@ -1,0 +1,133 @@
+"""Templates: the instructions of one task with its addresses left open.
+
+Tasks of the same shape share a template; `emit` copies it and fills in the addresses of the
+buffers and the numbers (of cores, of crossbar groups) that differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from imccompiler.program.isa import AUX, IMM, Code, Op
+
+
+class Relocation(NamedTuple):
+    """`code[row, column]` gets the value of a buffer's address or of a number added."""
+
+    row: int
+    column: int
+    kind: int  # 0: address of a buffer, 1: number
+    index: int  # into the task's buffers or numbers
+
+
+BUFFER, NUMBER = 0, 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Template:
+    """Instructions with relocations; `time_ps` is their time on an otherwise idle core."""
+
+    code: Code
+    relocations: tuple[Relocation, ...]
+
+
+class TemplateBuilder:
+    """Writes a template instruction by instruction.
+
+    Registers 0 to 7 are free for the template's pointers. Bit widths are set where they
+    change, and at the first use.
+    """
+
+    def __init__(self, layer: int) -> None:
+        self._layer = layer
+        self._rows: list[list[int]] = []
+        self._relocations: list[Relocation] = []
+        self._widths: tuple[int, int] | None = None
+
+    def build(self) -> Template:
+        """The finished template."""
+        return Template(
+            np.array(self._rows, np.int32).reshape(-1, 7), tuple(self._relocations)
+        )
+
+    def _row(self, op: Op, rd: int = 0, rs1: int = 0, rs2: int = 0, imm: int = 0, aux: int = 0) -> int:
+        self._rows.append([int(op), rd, rs1, rs2, imm, aux, self._layer])
+        return len(self._rows) - 1
+
+    @contextmanager
+    def loop(self, count: int) -> Iterator[None]:
+        """Repeat what is written inside `count` times."""
+        if count == 1:
+            yield
+            return
+        row = self._row(Op.LOOP, imm=count)
+        before = self._widths
+        yield
+        self._rows[row][AUX] = len(self._rows) - row - 1
+        if before is not None and self._widths != before:
+            self._widths = None  # the second round enters with other widths
+
+    def widths(self, input_bits: int, output_bits: int) -> None:
+        """Set the bit widths unless they stand already."""
+        if self._widths != (input_bits, output_bits):
+            self._row(Op.SETBW, imm=input_bits, aux=output_bits)
+            self._widths = (input_bits, output_bits)
+
+    def point(self, register: int, buffer: int, offset: int = 0) -> None:
+        """Register = address of a buffer + offset."""
+        row = self._row(Op.SLDI, rd=register, imm=offset)
+        self._relocations.append(Relocation(row, IMM, BUFFER, buffer))
+
+    def constant(self, register: int, value: int) -> None:
+        """Register = value."""
+        self._row(Op.SLDI, rd=register, imm=value)
+
+    def advance(self, register: int, offset: int, source: int | None = None) -> None:
+        """Register = source (itself) + offset; nothing is written if that changes nothing."""
+        source = register if source is None else source
+        if offset or source != register:
+            self._row(Op.SADDI, rd=register, rs1=source, imm=offset)
+
+    def mvmul(self, target: int, source: int, group: int) -> None:
+        """Multiply with group `group`, counted from the task's number 0."""
+        row = self._row(Op.MVMUL, rd=target, rs1=source, imm=group)
+        self._relocations.append(Relocation(row, IMM, NUMBER, 0))
+
+    def vector(self, op: Op, target: int, first: int, second: int, n: int) -> None:
+        """A vector instruction of n elements."""
+        self._row(op, target, first, second, n)
+
+    def function(self, target: int, first: int, second: int, n: int, index: int) -> None:
+        """Call digital function `index`."""
+        self._row(Op.VFUN, target, first, second, n, index)
+
+    def move(self, target: int, source: int, size: int) -> None:
+        """Copy bytes within local memory."""
+        self._row(Op.LMV, target, source, imm=size)
+
+    def fill(self, target: int, size: int, value: int) -> None:
+        """Fill bytes."""
+        self._row(Op.LLDI, target, imm=size, aux=value & 0xFF)
+
+    def send(self, source: int, size: int) -> None:
+        """Send to the core that is the task's number 0."""
+        row = self._row(Op.SEND, rs1=source, imm=size)
+        self._relocations.append(Relocation(row, AUX, NUMBER, 0))
+
+    def receive(self, target: int, size: int) -> None:
+        """Receive from the core that is the task's number 0."""
+        row = self._row(Op.RECV, rd=target, imm=size)
+        self._relocations.append(Relocation(row, AUX, NUMBER, 0))
+
+    def load(self, target: int, address_pair: int, size: int) -> None:
+        """Load from global memory."""
+        self._row(Op.LD, rd=target, rs1=address_pair, imm=size)
+
+    def store(self, address_pair: int, source: int, size: int) -> None:
+        """Store to global memory."""
+        self._row(Op.ST, rd=address_pair, rs1=source, imm=size)
