@@ -35,6 +35,12 @@ class Template:
     code: Code
     relocations: tuple[Relocation, ...]
 
+    def then(self, other: Template) -> Template:
+        """This template followed by another on the same buffers and numbers."""
+        rows = len(self.code)
+        moved = tuple(r._replace(row=r.row + rows) for r in other.relocations)
+        return Template(np.concatenate([self.code, other.code]), self.relocations + moved)
+
 
 class TemplateBuilder:
     """Writes a template instruction by instruction.

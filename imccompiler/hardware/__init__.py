@@ -1,1 +1,1 @@
-"""TODO"""
+"""The machine: schema, presets, loading and variants."""

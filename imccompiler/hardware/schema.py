@@ -89,7 +89,9 @@ class Crossbar(_Section):
     )
     rows: Annotated[int, Field(ge=1, le=65536)] = Field(description="word lines")
     columns: Annotated[int, Field(ge=1, le=65536)] = Field(description="bit lines")
-    rows_active: PositiveInt = Field(description="rows that are driven at once")
+    rows_active: PositiveInt = Field(
+        default=0, description="rows that are driven at once; all rows if not given"
+    )
     input_bits_per_cycle: Annotated[int, Field(ge=1, le=8)] = Field(
         default=1, description="resolution of the row drivers (DAC)"
     )
@@ -122,6 +124,8 @@ class Crossbar(_Section):
 
     @model_validator(mode="after")
     def _active_rows(self) -> Crossbar:
+        if "rows_active" not in self.model_fields_set:
+            object.__setattr__(self, "rows_active", self.rows)
         if self.rows_active > self.rows:
             raise ValueError("rows_active must not be above rows")
         if self.adc.per_crossbar > self.columns:
@@ -207,8 +211,16 @@ class Noc(_Section):
 class Cores(_Section):
     """How many cores of one kind stand on the chip, in the order of the mesh."""
 
-    kind: str
-    count: PositiveInt
+    kind: str = Field(description="a key of `core_kinds`")
+    count: PositiveInt = Field(
+        default=0, description="how many; the rest of the grid if not given (one entry only)"
+    )
+
+    def with_rest(self, rest: int) -> Cores:
+        """The same entry with `rest` cores if it gives no count; the count stays unset."""
+        if "count" in self.model_fields_set:
+            return self
+        return Cores.model_construct({"kind"}, kind=self.kind, count=rest)
 
 
 class Chip(_Section):
@@ -220,6 +232,22 @@ class Chip(_Section):
     global_memory: Memory
     other_area_um2: NonNegativeFloat = Field(default=0.0, description="links, pads, clock")
     static_mw: NonNegativeFloat = Field(default=0.0, description="static power beside the cores'")
+
+    @model_validator(mode="after")
+    def _fill_the_grid(self) -> Chip:
+        open_ended = sum("count" not in c.model_fields_set for c in self.cores)
+        if open_ended > 1:
+            raise ValueError("cores: only one entry can do without a count")
+        places = self.grid[0] * self.grid[1]
+        counted = sum(c.count for c in self.cores if "count" in c.model_fields_set)
+        if counted + open_ended > places:
+            raise ValueError(
+                f"cores: {counted + open_ended} cores do not fit a grid of {places} places"
+            )
+        if open_ended:
+            filled = tuple(c.with_rest(places - counted) for c in self.cores)
+            object.__setattr__(self, "cores", filled)
+        return self
 
 
 class Package(_Section):
@@ -240,8 +268,8 @@ class Source(_Section):
 class Machine(_Section):
     """A complete machine."""
 
-    name: str
-    description: str = ""
+    name: str = Field(description="name in reports")
+    description: str = Field(default="", description="what machine it is")
     weight_bits: Annotated[int, Field(ge=2, le=16)] = Field(default=8, description="stored weights")
     activation_bits: Annotated[int, Field(ge=2, le=16)] = Field(
         default=8, description="activations in memory and at the row drivers"
@@ -254,17 +282,13 @@ class Machine(_Section):
     core_kinds: dict[str, CoreKind] = Field(min_length=1, description="by name")
     chip: Chip
     package: Package = Package()
-    sources: tuple[Source, ...] = ()
+    sources: tuple[Source, ...] = Field(default=(), description="where the values come from")
 
     @model_validator(mode="after")
     def _consistent(self) -> Machine:
         unknown = [c.kind for c in self.chip.cores if c.kind not in self.core_kinds]
         if unknown:
             raise ValueError(f"chip.cores names core kinds that are not described: {unknown}")
-        count = sum(c.count for c in self.chip.cores)
-        places = self.chip.grid[0] * self.chip.grid[1]
-        if count > places:
-            raise ValueError(f"chip.cores: {count} cores do not fit a grid of {places} places")
         return self
 
     @property

@@ -1,0 +1,67 @@
+"""What a user may give as a network and as a machine, resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imccompiler.errors import ModelError, UserInputError
+from imccompiler.hardware.schema import Machine
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from imccompiler.frontend import Network
+
+
+def machine_of(
+    hardware: Machine | Path | str, overrides: Sequence[str] = (), *, logical: bool = False
+) -> Machine:
+    """The machine of a preset's name, a YAML file or a `Machine`, with `key=value` overrides.
+
+    Raises:
+        HardwareError: The description or an override is not valid.
+    """
+    if isinstance(hardware, Machine) and not overrides and not logical:
+        return hardware
+    from imccompiler.hardware import load  # noqa: PLC0415
+
+    machine = load.load(hardware, overrides)
+    return load.logical(machine) if logical else machine
+
+
+def network_of(
+    model: Network | ModelProto | Path | str, bindings: Mapping[str, int], *, shapes_only: bool
+) -> Network:
+    """The network of an ONNX file, a model in memory, a name of `imccompiler.models` or a network.
+
+    Raises:
+        ModelError: There is no such file or network, or it cannot be imported.
+    """
+    from imccompiler import models  # noqa: PLC0415
+    from imccompiler.frontend import Network, load_onnx  # noqa: PLC0415
+
+    if isinstance(model, Network):
+        return model
+    if isinstance(model, (str, Path)) and not Path(model).is_file():
+        if str(model) not in models.names():
+            hint = f"or name one of {', '.join(models.names())}"
+            raise ModelError("there is no such file", where=str(model), hint=hint)
+        model = models.build(str(model))
+    return load_onnx(model, bindings, shapes_only=shapes_only)
+
+
+def parse_bindings(texts: Sequence[str]) -> dict[str, int]:
+    """Bindings of dynamic dimensions from `name=value` texts.
+
+    Raises:
+        UserInputError: A text has another form.
+    """
+    bindings: dict[str, int] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not (name and separator and value.lstrip("-").isdigit()):
+            raise UserInputError("a binding has the form name=number", where=f"--bind {text}")
+        bindings[name] = int(value)
+    return bindings

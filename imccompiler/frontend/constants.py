@@ -1,0 +1,162 @@
+"""Constants of a model by name: read when they are needed, checked, never copied needlessly."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imccompiler.errors import ModelError
+
+if TYPE_CHECKING:
+    from onnx import TensorProto
+
+Array = NDArray[Any]
+
+READ_LIMIT_BYTES = 16 * 2**20  # with shapes only, a larger tensor is not worth its reading
+SEEDED_ELEMENTS = 2**16
+
+
+class Constants:
+    """Named constant tensors.
+
+    Args:
+        tensors: As they stand in the model.
+        folder: Where external data may lie; None forbids external data.
+        shapes_only: Replace float tensors that are absent or large by seeded ones.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, TensorProto],
+        folder: Path | None = None,
+        *,
+        shapes_only: bool = False,
+    ) -> None:
+        self._tensors = dict(tensors)
+        self._arrays: dict[str, Array] = {}
+        self._folder = folder
+        self._shapes_only = shapes_only
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._arrays or name in self._tensors
+
+    def add(self, name: str, value: Array) -> None:
+        """Add a computed constant."""
+        self._arrays[name] = value
+
+    def array(self, name: str) -> Array:
+        """The values of a constant, read-only.
+
+        Raises:
+            ModelError: They are missing, damaged, or contain NaN.
+        """
+        if name not in self._arrays:
+            self._arrays[name] = self._read(name, self._tensors[name])
+        return self._arrays[name]
+
+    def _read(self, name: str, tensor: TensorProto) -> Array:
+        where = f"tensor {name!r}"
+        shape, dtype = tuple(tensor.dims), element_type(tensor.data_type, where)
+        replaceable = self._shapes_only and (dtype.kind == "f" or dtype.itemsize == 1)
+        large = math.prod(shape) * dtype.itemsize > READ_LIMIT_BYTES
+        if replaceable and (large or self._is_absent(tensor)):
+            return seeded(name, shape, dtype)
+        try:
+            value = self._load(tensor)
+        except ModelError:
+            raise
+        except FileNotFoundError as error:
+            if replaceable:
+                return seeded(name, shape, dtype)
+            raise ModelError(
+                f"its file {error.filename} is missing",
+                where=where,
+                hint="put it beside the model, or compile for shapes only (--shapes-only)",
+            ) from error
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            raise ModelError(f"cannot be read: {error}", where=where) from error
+        if value.dtype.name == "bfloat16":
+            value = value.astype(np.float32)
+        if value.shape != shape or value.dtype != dtype:
+            raise ModelError(f"has {value.shape} values and says {shape}", where=where)
+        _check_finite(value, where)
+        value.flags.writeable = False
+        return value
+
+    def _is_absent(self, tensor: TensorProto) -> bool:
+        if is_external(tensor):
+            return self._folder is None
+        return math.prod(tensor.dims) > 0 and not any(
+            field.name.endswith("_data") for field, _ in tensor.ListFields()
+        )
+
+    def _load(self, tensor: TensorProto) -> Array:
+        from onnx import numpy_helper  # noqa: PLC0415
+
+        if not is_external(tensor):
+            return numpy_helper.to_array(tensor)
+        if self._folder is None:
+            raise ModelError(
+                "its values are in another file, and the model did not come from one",
+                where=f"tensor {tensor.name!r}",
+                hint="give the model's path, or compile for shapes only (--shapes-only)",
+            )
+        # onnx_ir checks that the file lies in the folder, links followed, and maps it.
+        from onnx_ir.serde import deserialize_tensor  # noqa: PLC0415
+
+        return deserialize_tensor(tensor, self._folder).numpy()
+
+
+def is_external(tensor: TensorProto) -> bool:
+    """Whether the tensor's values lie in a file of their own."""
+    from onnx import TensorProto  # noqa: PLC0415
+
+    return tensor.data_location == TensorProto.EXTERNAL
+
+
+def element_type(data_type: int, where: str) -> np.dtype[Any]:
+    """The numpy type of ONNX elements; bfloat16 is read as float32.
+
+    Raises:
+        ModelError: The dialect has no such element type.
+    """
+    from onnx import TensorProto, helper  # noqa: PLC0415
+
+    if data_type == TensorProto.BFLOAT16:
+        return np.dtype(np.float32)
+    known = data_type in helper.get_all_tensor_dtypes() and data_type != TensorProto.STRING
+    dtype = helper.tensor_dtype_to_np_dtype(data_type) if known else np.dtype(object)
+    if dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype.isbuiltin != 1:
+        raise ModelError(f"elements of ONNX type {data_type} are not supported", where=where)
+    return dtype
+
+
+def seeded(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Values of a given shape that stand for unknown ones: normal, scaled by the fan-in.
+
+    The same name gives the same values. Beyond 65,536 elements, values repeat along the first
+    axes, and the array is a view that takes no more memory.
+    """
+    inner, elements = len(shape), 1
+    while inner > 0 and elements * shape[inner - 1] <= SEEDED_ELEMENTS:
+        inner -= 1
+        elements *= shape[inner]
+    rng = np.random.Generator(np.random.Philox(zlib.crc32(name.encode())))
+    block = rng.standard_normal(shape[inner:], dtype=np.float32)
+    if dtype.kind == "f":
+        fan_in = math.prod(shape[1:]) if len(shape) > 2 else (shape[0] if len(shape) == 2 else 1)
+        block = block / np.float32(math.sqrt(max(fan_in, 1)))
+    else:
+        block = np.clip(np.round(block * 32), 0 if dtype.kind in "ub" else -127, 127)
+    return np.broadcast_to(block.astype(dtype), shape)
+
+
+def _check_finite(value: Array, where: str) -> None:
+    if value.dtype.kind == "f" and value.size and np.isnan(value.min()):  # min hands NaN on
+        raise ModelError("contains NaN", where=where, hint="was the training stable?")

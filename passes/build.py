@@ -1,0 +1,423 @@
+"""From decisions to tasks: the task graph of a placed module.
+
+Walks the ops in order. A matrix product becomes, for every piece of every part, the bringing of
+its input box, its windows, and the sum over row shares; a digital op becomes one task a tile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Operation, SSAValue
+
+from imccompiler.errors import PassError
+from imccompiler.ir.decisions import Quant
+from imccompiler.ir.dialect import (
+    DigitalOp,
+    DynamicMatmulOp,
+    InputOp,
+    MatmulOp,
+    OutputOp,
+    shape_of,
+)
+from imccompiler.passes.base import CompileContext
+from imccompiler.passes.blocks import LayerBlocks, Part, layer_blocks, parts_of_copy
+from imccompiler.passes.compute import (
+    PieceShape,
+    Widths,
+    accumulate_template,
+    finish_template,
+    gathered_bytes,
+    matmul_template,
+)
+from imccompiler.passes.digital import DigitalBuilder
+from imccompiler.passes.geometry import Box, best_grid, cut_grid
+from imccompiler.passes.layouts import assign_layouts
+from imccompiler.passes.moves import load_template, store_template
+from imccompiler.passes.taskgraph import Kind, Side, Task, TaskGraph
+from imccompiler.passes.template import Template, TemplateBuilder
+from imccompiler.passes.values import Gatherer, Tile, Value
+from imccompiler.program.artifact import Function, Port, Quantization
+from imccompiler.program.isa import byte_width
+
+CONSTANT_SHARE = 64  # constants of one layer may take this fraction of a local memory
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedPart:
+    """A part of a copy on its core, with its crossbar groups."""
+
+    op: MatmulOp
+    layer: int
+    core: int
+    part: Part
+    blocks: LayerBlocks
+    first_group: int
+
+
+@dataclass(slots=True)
+class Built:
+    """A task graph and everything that `emit` needs beside it."""
+
+    graph: TaskGraph
+    layers: tuple[str, ...]
+    parts: list[PlacedPart]
+    functions: list[Function]
+    inputs: list[Port]
+    outputs: list[Port]
+    global_bytes: int
+    values: dict[SSAValue, Value] = field(default_factory=dict[SSAValue, Value])
+
+
+def layer_name(op: Operation) -> str:
+    """A layer's name: that of the ONNX node it came from."""
+    source = getattr(op, "source", None)
+    if source is not None:
+        return source.node
+    if isinstance(op, InputOp | OutputOp):
+        return op.port.data
+    return op.name
+
+
+def quantization(quant: Quant | None, op: Operation) -> Quantization:
+    """An op's quantisation.
+
+    Raises:
+        PassError: The module is not quantised yet.
+    """
+    if quant is None:
+        raise PassError("has no quantisation", where=layer_name(op), hint="run `quantize` first")
+    return Quantization(quant.scale, quant.zero_point, quant.bits)
+
+
+def encode(values: NDArray[np.integer], width: int) -> NDArray[np.uint8]:
+    """Two's complement bytes, little endian, `width` bytes a value."""
+    wide = np.ascontiguousarray(values.astype("<i8").reshape(-1))
+    return np.ascontiguousarray(wide.view(np.uint8).reshape(-1, 8)[:, :width]).reshape(-1)
+
+
+def build(context: CompileContext, module: ModuleOp) -> Built:
+    """The task graph of a placed module.
+
+    Raises:
+        PassError: A decision is missing.
+    """
+    return context.analysis("tasks", module, lambda: _Builder(context, module).run())
+
+
+class _Builder:
+    def __init__(self, context: CompileContext, module: ModuleOp) -> None:
+        self._context = context
+        self._machine = context.machine
+        self._kind = context.machine.main_kind
+        self._module = module
+        self._graph = TaskGraph()
+        self._gatherer = Gatherer(self._graph)
+        self._values: dict[SSAValue, Value] = {}
+        self._layouts = assign_layouts(module)
+        self._parts: list[PlacedPart] = []
+        self._groups: dict[int, int] = {}
+        self._layers: list[str] = []
+        self._inputs: list[Port] = []
+        self._outputs: list[Port] = []
+        self._functions: list[Function] = []
+        self._global_bytes = 0
+        self._templates: dict[tuple[object, ...], Template] = {}
+        self._digital = DigitalBuilder(
+            self._machine, self._graph, self._gatherer, self._values, self._functions, context.store
+        )
+
+    def run(self) -> Built:
+        for op in self._module.body.block.ops:
+            match op:
+                case InputOp():
+                    self._input(op)
+                case MatmulOp():
+                    self._matmul(op)
+                case DigitalOp() | DynamicMatmulOp():
+                    layer = self._layer(op)
+                    value = self._new_value(op.result, quantization(op.quant, op))
+                    self._digital.build(op, layer, value)
+                case OutputOp():
+                    self._output(op)
+                case _:
+                    pass
+        return Built(
+            self._graph,
+            tuple(self._layers),
+            self._parts,
+            self._functions,
+            self._inputs,
+            self._outputs,
+            self._global_bytes,
+            self._values,
+        )
+
+    def _layer(self, op: Operation) -> int:
+        self._layers.append(layer_name(op))
+        return len(self._layers) - 1
+
+    def _new_value(self, result: SSAValue, quant: Quantization) -> Value:
+        value = Value(self._layouts[result], byte_width(quant.bits), quant.zero_point)
+        self._values[result] = value
+        return value
+
+    def _input(self, op: InputOp) -> None:
+        """Strips of the input, each loaded by one of the cores that read it first."""
+        layer = self._layer(op)
+        quant = quantization(op.quant, op)
+        value = self._new_value(op.result, quant)
+        whole = value.layout.whole
+        address = self._allocate_global(whole.size * value.element_bytes)
+        shape = shape_of(op.result)
+        self._inputs.append(Port(op.port.data, shape, value.layout.axes, quant, address))
+        cores = self._reading_cores(op.result)
+        grid = best_grid(whole.height, 1, len(cores)) if whole.height > 1 else (1, 1)
+        for rank, box in enumerate(cut_grid(whole, grid)):
+            core = cores[rank * len(cores) // (grid[0] * grid[1])]
+            buffer = self._graph.buffer(core, box.size * value.element_bytes)
+            template = load_template(layer, box, whole, address, value.element_bytes)
+            task = Task(Kind.LOAD, core, layer, rank, Side(template, (buffer,)))
+            value.tiles.append(Tile(core, box, buffer, (self._graph.add(task, ()),)))
+
+    def _reading_cores(self, value: SSAValue) -> list[int]:
+        for use in value.uses:
+            placement = getattr(use.operation, "placement", None)
+            if placement is not None:
+                return list(dict.fromkeys(placement.cores))
+        return [0]
+
+    def _allocate_global(self, size: int) -> int:
+        address = self._global_bytes
+        align = self._machine.chip.global_memory.width_bytes
+        self._global_bytes += -(-size // align) * align
+        return address
+
+    def _output(self, op: OutputOp) -> None:
+        layer = self._layer(op)
+        value = self._values[op.value]
+        owner = op.value.owner
+        quant = quantization(getattr(owner, "quant", None), op)
+        whole = value.layout.whole
+        address = self._allocate_global(whole.size * value.element_bytes)
+        shape = shape_of(op.value)
+        self._outputs.append(Port(op.port.data, shape, value.layout.axes, quant, address))
+        for rank, tile in enumerate(value.tiles):
+            template = store_template(layer, tile.box, whole, address, value.element_bytes)
+            side = Side(template, (tile.buffer,))
+            self._graph.add(Task(Kind.STORE, tile.core, layer, rank, side), tile.done)
+
+    # ---- matrix products
+
+    def _matmul(self, op: MatmulOp) -> None:
+        layer = self._layer(op)
+        name = self._layers[layer]
+        integer, tiling, replication, placement = (
+            op.integer,
+            op.tiling,
+            op.replication,
+            op.placement,
+        )
+        if integer is None or tiling is None or replication is None or placement is None:
+            raise PassError("is not mapped yet", where=name, hint="run the passes up to `place`")
+        value = self._new_value(op.result, quantization(op.quant, op))
+        blocks = layer_blocks(op, self._machine, integer.weight_bits, tiling.pack)
+        parts = parts_of_copy(blocks, replication.row_split, replication.column_split)
+        boxes = cut_grid(value.layout.whole, (replication.grid[0], replication.grid[1]))
+        widths = Widths(
+            self._machine.activation_bits,
+            integer.accumulator_bits,
+            integer.product_bits,
+            op.quant.bits if op.quant else 8,
+        )
+        source = self._values[op.input]
+        job = _Matmul(op, layer, blocks, widths, source, value, op.grain.pieces if op.grain else 1)
+        per_copy = replication.row_split * replication.column_split
+        for copy, box in enumerate(boxes):
+            cores = placement.cores[copy * per_copy : (copy + 1) * per_copy]
+            groups = [self._place_part(job, part, core) for part, core in zip(parts, cores, strict=True)]
+            for column in range(replication.column_split):
+                members = [
+                    (parts[i], cores[i], groups[i])
+                    for i in range(column, per_copy, replication.column_split)
+                ]
+                part = members[0][0]
+                self._column(job, members, box._replace(c0=part.out0, c1=part.out1))
+
+    def _place_part(self, job: _Matmul, part: Part, core: int) -> int:
+        group = self._groups.get(core, 0)
+        self._groups[core] = group + len(part.calls)
+        self._parts.append(PlacedPart(job.op, job.layer, core, part, job.blocks, group))
+        return group
+
+    def _column(
+        self, job: _Matmul, members: list[tuple[Part, int, int]], box: Box
+    ) -> None:
+        """All row shares of some columns of a copy: pieces, and who owns the sum of each."""
+        count = max(job.pieces, len(members))
+        rows = min(count, box.height)
+        grid = (rows, 1) if rows == count else best_grid(box.height, box.width, count)
+        pieces = cut_grid(box, grid)
+        largest = max(p.positions for p in pieces)
+        per_value = byte_width(job.widths.accumulator) * 2 + byte_width(job.widths.product)
+        budget = self._kind.local_memory.kib * 1024 // CONSTANT_SHARE
+        strip = max(1, min(largest, budget // (per_value * box.channels)))
+        constants = {
+            core: self._constants(job, core, box, strip)
+            for core in {members[i % len(members)][1] for i in range(len(pieces))}
+        }
+        for index, piece in enumerate(pieces):
+            owner = index % len(members)
+            self._piece(job, members, piece, index, owner, constants[members[owner][1]], strip)
+
+    def _constants(self, job: _Matmul, core: int, box: Box, strip: int) -> tuple[int, int, int]:
+        """Bias, multiplier and shift of some columns, repeated for `strip` positions."""
+        key = (job.layer, core, box.c0, box.c1, strip)
+        if key not in job.constants:
+            integer = job.op.integer
+            if integer is None:
+                raise PassError("is not quantised", where=self._layers[job.layer])
+            accumulator = byte_width(job.widths.accumulator)
+            product = byte_width(job.widths.product)
+            store = self._context.store
+            job.constants[key] = tuple(
+                self._graph.constant(core, np.tile(encode(store[entry][box.c0 : box.c1], w), strip))
+                for entry, w in (
+                    (integer.bias, accumulator),
+                    (integer.multiplier, accumulator),
+                    (integer.shift, product),
+                )
+            )
+        bias, multiplier, shift = job.constants[key]
+        return bias, multiplier, shift
+
+    def _piece(
+        self,
+        job: _Matmul,
+        members: list[tuple[Part, int, int]],
+        piece: Box,
+        index: int,
+        owner: int,
+        constants: tuple[int, int, int],
+        strip: int,
+    ) -> None:
+        graph, layer = self._graph, job.layer
+        whole_sum = len(members) == 1
+        sums: list[tuple[int, int]] = []  # (buffer, task) of each member
+        result = graph.buffer(members[owner][1], piece.size * job.value.element_bytes)
+        products = graph.buffer(members[owner][1], piece.size * byte_width(job.widths.product))
+        for member, (part, core, group) in enumerate(members):
+            # every core begins with the piece whose sum it owns, so that others can add to it
+            rank = (index - member) % max(len(members), 1) + index // len(members) * len(members)
+            reach = part.reach(job.blocks.window, piece)
+            buffer, done = self._gatherer.gather(
+                job.source, reach, core, layer, rank, job.source.zero_point
+            )
+            planes = graph.buffer(
+                core, part.planes * piece.size * byte_width(job.widths.accumulator)
+            )
+            gathered = graph.buffer(core, gathered_bytes(part, job.blocks.window, reach))
+            template = self._matmul_template(job, part, piece, reach, strip if whole_sum else None)
+            buffers: tuple[int, ...] = (buffer, planes, gathered)
+            if whole_sum:
+                buffers += (products, *constants, result)
+            task = Task(Kind.COMPUTE, core, layer, rank, Side(template, buffers, (group,)))
+            sums.append((planes, graph.add(task, done)))
+        if whole_sum:
+            last = sums[0][1]
+        else:
+            last = self._reduce(job, members, piece, index, owner, sums, products, constants, strip, result)
+        job.value.tiles.append(Tile(members[owner][1], piece, result, (last,)))
+
+    def _matmul_template(
+        self, job: _Matmul, part: Part, piece: Box, reach: Box, finish: int | None
+    ) -> Template:
+        key = (job.layer, id(part), piece.shape, reach.shape, finish)
+        if key not in self._templates:
+            self._templates[key] = matmul_template(
+                job.layer, part, job.blocks.window, PieceShape(piece, reach), job.widths, finish=finish
+            )
+        return self._templates[key]
+
+    def _reduce(
+        self,
+        job: _Matmul,
+        members: list[tuple[Part, int, int]],
+        piece: Box,
+        index: int,
+        owner: int,
+        sums: list[tuple[int, int]],
+        products: int,
+        constants: tuple[int, int, int],
+        strip: int,
+        result: int,
+    ) -> int:
+        """Send the other shares' sums to the owner, who adds them and completes the piece."""
+        graph, layer = self._graph, job.layer
+        core = members[owner][1]
+        size = piece.size * byte_width(job.widths.accumulator)
+        total, first = sums[owner]
+        added = [first]
+        for member, (_, sender, _) in enumerate(members):
+            if member == owner:
+                continue
+            rank = (index - member) % len(members) + index // len(members) * len(members)
+            buffer, computed = sums[member]
+            staging = graph.buffer(core, size) if sender != core else buffer
+            key = ("reduce", layer, piece.size, sender == core)
+            if key not in self._templates:
+                self._templates[key] = _receive_and_add(job, piece.size, local=sender == core)
+                self._templates["send", layer, piece.size] = _send_whole(layer, size)
+            receive = Side(self._templates[key], (total, staging), (sender,))
+            if sender == core:
+                task = Task(Kind.COMPUTE, core, layer, rank, receive)
+            else:
+                send = Side(self._templates["send", layer, piece.size], (buffer,), (core,))
+                task = Task(
+                    Kind.MESSAGE, core, layer, rank, receive, sender, send, (1, size)
+                )
+            added.append(graph.add(task, (first, computed)))
+        key = ("finish", layer, piece.positions, piece.channels, strip)
+        if key not in self._templates:
+            self._templates[key] = finish_template(
+                layer, piece.positions, piece.channels, job.widths, strip
+            )
+        side = Side(self._templates[key], (total, products, *constants, result))
+        return graph.add(
+            Task(Kind.COMPUTE, core, layer, index, side), tuple(added)
+        )
+
+
+@dataclass(slots=True)
+class _Matmul:
+    op: MatmulOp
+    layer: int
+    blocks: LayerBlocks
+    widths: Widths
+    source: Value
+    value: Value
+    pieces: int
+    constants: dict[tuple[int, ...], tuple[int, ...]] = field(
+        default_factory=dict[tuple[int, ...], tuple[int, ...]]
+    )
+
+
+def _receive_and_add(job: _Matmul, elements: int, *, local: bool) -> Template:
+    if local:
+        return accumulate_template(job.layer, elements, job.widths)
+    b = TemplateBuilder(job.layer)
+    b.point(0, 1)
+    b.receive(0, elements * byte_width(job.widths.accumulator))
+    add = accumulate_template(job.layer, elements, job.widths)
+    return b.build().then(add)
+
+
+def _send_whole(layer: int, size: int) -> Template:
+    b = TemplateBuilder(layer)
+    b.point(0, 0)
+    b.send(0, size)
+    return b.build()
+

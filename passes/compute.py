@@ -1,0 +1,372 @@
+"""Templates that compute: matrix products on crossbars, their completion, digital operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from imccompiler.passes.blocks import Part, RowBlock
+from imccompiler.passes.geometry import Box, Window2d
+from imccompiler.passes.template import Template, TemplateBuilder
+from imccompiler.program.isa import Op, byte_width
+
+# registers
+IN, OUT, FROM, TO, SECOND = 0, 1, 2, 3, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """Bit widths of a matrix product."""
+
+    activation: int
+    accumulator: int
+    product: int
+    result: int
+
+
+@dataclass(frozen=True, slots=True)
+class PieceShape:
+    """What one piece of a part computes: the outputs of `box` from the input box `reach`."""
+
+    box: Box
+    reach: Box
+
+    @property
+    def positions(self) -> int:
+        """Windows."""
+        return self.box.positions
+
+
+def matmul_template(
+    layer: int,
+    part: Part,
+    window: Window2d,
+    shape: PieceShape,
+    widths: Widths,
+    *,
+    finish: int | None,
+) -> Template:
+    """Multiply every window of a piece, sum the row blocks; complete it if it is the whole sum.
+
+    Buffers: 0 input box, 1 planes (sums first), 2 gathered inputs; with `finish` (positions the
+    constants cover) also 3 products, 4 bias, 5 multiplier, 6 shift, 7 result.
+    Number 0: the part's first crossbar group.
+    """
+    b = TemplateBuilder(layer)
+    accumulator_bytes = byte_width(widths.accumulator)
+    plane_bytes = shape.positions * part.columns * accumulator_bytes
+    b.point(IN, 0)
+    b.point(OUT, 1)
+    step_x = window.stride[1] * shape.reach.channels
+    row = window.stride[0] * shape.reach.width * shape.reach.channels
+    with b.loop(shape.box.height):
+        with b.loop(shape.box.width):
+            for group, call in enumerate(part.calls):
+                source = _input_of(b, call.block, part, window, shape.reach, group)
+                b.widths(widths.activation, widths.accumulator)
+                b.advance(
+                    TO,
+                    call.plane * plane_bytes + (call.out0 - part.out0) * accumulator_bytes,
+                    OUT,
+                )
+                b.mvmul(TO, source, group)
+            if shape.positions > 1:
+                b.advance(IN, step_x)
+                b.advance(OUT, part.columns * accumulator_bytes)
+        if shape.box.height > 1:
+            b.advance(IN, row - shape.box.width * step_x)
+    elements = shape.positions * part.columns
+    for plane in range(1, part.planes):
+        _accumulate(b, elements, widths, plane_buffer=1, plane_offset=plane * plane_bytes)
+    if finish is not None:
+        _finish(b, shape.positions, part.columns, widths, finish, (1, 3, 4, 5, 6, 7))
+    return b.build()
+
+
+def gathered_bytes(part: Part, window: Window2d, reach: Box) -> int:
+    """Bytes of scratch for inputs that are not contiguous, 0 if there are none."""
+    return sum(
+        call.block.rows for call in part.calls if len(_pieces(call.block, part, window, reach)) > 1
+    )
+
+
+def accumulate_template(layer: int, elements: int, widths: Widths) -> Template:
+    """Add the partial sums of another core (buffer 1) to ours (buffer 0)."""
+    b = TemplateBuilder(layer)
+    b.widths(widths.accumulator, widths.accumulator)
+    b.point(OUT, 0)
+    b.point(FROM, 1)
+    b.vector(Op.VVADD, OUT, OUT, FROM, elements)
+    return b.build()
+
+
+def finish_template(
+    layer: int, positions: int, columns: int, widths: Widths, constants: int
+) -> Template:
+    """Complete sums: bias, multiplier, shift.
+
+    Buffers: 0 sums, 1 products, 2 bias, 3 multiplier, 4 shift, 5 result.
+    """
+    b = TemplateBuilder(layer)
+    _finish(b, positions, columns, widths, constants, (0, 1, 2, 3, 4, 5))
+    return b.build()
+
+
+def _pieces(block: RowBlock, part: Part, window: Window2d, reach: Box) -> list[tuple[int, int]]:
+    """Contiguous (offset, bytes) of a row block in the input box, relative to the window."""
+    (ty0, _), (tx0, _) = part.taps()
+    pieces: list[tuple[int, int]] = []
+    for s in block.segments:
+        position = (s.tap_y - ty0) * window.dilation[0] * reach.width
+        position += (s.tap_x - tx0) * window.dilation[1]
+        offset = position * reach.channels + s.channel - reach.c0
+        if pieces and sum(pieces[-1]) == offset:
+            pieces[-1] = (pieces[-1][0], pieces[-1][1] + s.length)
+        else:
+            pieces.append((offset, s.length))
+    return pieces
+
+
+def _input_of(
+    b: TemplateBuilder, block: RowBlock, part: Part, window: Window2d, reach: Box, group: int
+) -> int:
+    """Bring a row block's inputs together; returns the register that points to them."""
+    pieces = _pieces(block, part, window, reach)
+    if len(pieces) == 1:
+        b.advance(FROM, pieces[0][0], IN)
+        return FROM
+    before = sum(
+        c.block.rows
+        for c in part.calls[:group]
+        if len(_pieces(c.block, part, window, reach)) > 1
+    )
+    done = 0
+    for offset, length in pieces:
+        b.advance(FROM, offset, IN)
+        b.point(SECOND, 2, before + done)
+        b.move(SECOND, FROM, length)
+        done += length
+    b.point(SECOND, 2, before)
+    return SECOND
+
+
+def _accumulate(
+    b: TemplateBuilder, elements: int, widths: Widths, *, plane_buffer: int, plane_offset: int
+) -> None:
+    b.widths(widths.accumulator, widths.accumulator)
+    b.point(OUT, plane_buffer)
+    b.point(FROM, plane_buffer, plane_offset)
+    b.vector(Op.VVADD, OUT, OUT, FROM, elements)
+
+
+def _finish(
+    b: TemplateBuilder,
+    positions: int,
+    columns: int,
+    widths: Widths,
+    constants: int,
+    buffers: tuple[int, int, int, int, int, int],
+) -> None:
+    """Strips of `constants` positions: add bias, multiply, shift and saturate."""
+    sums, products, bias, multiplier, shift, result = buffers
+    accumulator_bytes, product_bytes = byte_width(widths.accumulator), byte_width(widths.product)
+    result_bytes = byte_width(widths.result)
+    done = 0
+    for n, repeats in ((constants, positions // constants), (positions % constants, 1)):
+        if n == 0 or repeats == 0:
+            continue
+        elements = n * columns
+        start = done * columns
+        b.point(0, sums, start * accumulator_bytes)
+        b.point(1, bias)
+        b.point(2, multiplier)
+        b.point(3, products, start * product_bytes)
+        b.point(4, shift)
+        b.point(5, result, start * result_bytes)
+        with b.loop(repeats):
+            b.widths(widths.accumulator, widths.accumulator)
+            b.vector(Op.VVADD, 0, 0, 1, elements)
+            b.widths(widths.accumulator, widths.product)
+            b.vector(Op.VVMUL, 3, 0, 2, elements)
+            b.widths(widths.product, widths.result)
+            b.vector(Op.VVSRA, 5, 3, 4, elements)
+            if repeats > 1:
+                b.advance(0, elements * accumulator_bytes)
+                b.advance(3, elements * product_bytes)
+                b.advance(5, elements * result_bytes)
+        done += n * repeats
+
+
+def max_pool_template(layer: int, window: Window2d, shape: PieceShape, bits: int) -> Template:
+    """Largest code of each window. Buffers: 0 input box, 1 result."""
+    b = TemplateBuilder(layer)
+    channels = shape.box.channels
+    taps = [
+        (ky * window.dilation[0] * shape.reach.width + kx * window.dilation[1]) * channels
+        for ky in range(window.kernel[0])
+        for kx in range(window.kernel[1])
+    ]
+    whole_rows = window.stride[1] == 1
+    elements = channels * (shape.box.width if whole_rows else 1)
+    step_x = window.stride[1] * channels
+    b.widths(bits, bits)
+    b.point(IN, 0)
+    b.point(OUT, 1)
+    columns = 1 if whole_rows else shape.box.width
+    with b.loop(shape.box.height):
+        with b.loop(columns):
+            if len(taps) == 1:
+                b.vector(Op.VMV, OUT, IN, 0, elements)
+            for index, tap in enumerate(taps[1:]):
+                b.advance(FROM, tap, IN)
+                b.vector(Op.VVMAX, OUT, IN if index == 0 else OUT, FROM, elements)
+            if columns > 1:
+                b.advance(IN, step_x)
+            b.advance(OUT, elements)
+        if shape.box.height > 1:
+            row = window.stride[0] * shape.reach.width * channels
+            b.advance(IN, row - (step_x * columns if columns > 1 else 0))
+    return b.build()
+
+
+def average_template(
+    layer: int, window: Window2d, shape: PieceShape, bits: int, sum_bits: int, product_bits: int
+) -> Template:
+    """Mean of each window's codes, requantised.
+
+    Buffers: 0 input box, 1 widened inputs, 2 sums, 3 products, 4 ones (one a value of the box
+    read at once), 5 multiplier, 6 offset, 7 shift (one a channel), 8 result.
+    """
+    b = TemplateBuilder(layer)
+    channels = shape.box.channels
+    sum_bytes = byte_width(sum_bits)
+    b.point(IN, 0)
+    b.point(FROM, 1)
+    b.point(TO, 4)
+    b.widths(bits, sum_bits)
+    row = shape.reach.width * channels
+    with b.loop(shape.reach.height):
+        b.vector(Op.VVMUL, FROM, IN, TO, row)
+        if shape.reach.height > 1:
+            b.advance(IN, row * byte_width(bits))
+            b.advance(FROM, row * sum_bytes)
+    taps = [
+        (ky * window.dilation[0] * shape.reach.width + kx * window.dilation[1])
+        * channels
+        * sum_bytes
+        for ky in range(window.kernel[0])
+        for kx in range(window.kernel[1])
+    ]
+    step_x = window.stride[1] * channels * sum_bytes
+    b.point(IN, 1)
+    b.point(OUT, 8)
+    with b.loop(shape.box.height):
+        with b.loop(shape.box.width):
+            b.widths(sum_bits, sum_bits)
+            b.point(TO, 2)
+            first = IN
+            for tap in taps[1:]:
+                b.advance(FROM, tap, IN)
+                b.vector(Op.VVADD, TO, first, FROM, channels)
+                first = TO
+            b.point(5, 5)
+            b.point(6, 6)
+            b.point(7, 7)
+            b.point(SECOND, 3)
+            b.widths(sum_bits, product_bits)
+            b.vector(Op.VVMUL, SECOND, first, 5, channels)
+            b.widths(product_bits, product_bits)
+            b.vector(Op.VVADD, SECOND, SECOND, 6, channels)
+            b.widths(product_bits, bits)
+            b.vector(Op.VVSRA, OUT, SECOND, 7, channels)
+            b.advance(OUT, channels * byte_width(bits))
+            if shape.box.width > 1 or shape.box.height > 1:
+                b.advance(IN, step_x)
+        if shape.box.height > 1:
+            b.advance(
+                IN, window.stride[0] * row * sum_bytes - shape.box.width * step_x
+            )
+    return b.build()
+
+
+def add_template(
+    layer: int, elements: int, strip: int, bits: int, multiplier_bits: int, product_bits: int
+) -> Template:
+    """Sum of two tensors of different scales.
+
+    Buffers: 0 and 1 operands, 2 ones (absent if multipliers are no wider than codes), 3 and 4
+    multipliers, 5 offset, 6 shift, 7 widened operand, 8 and 9 products, 10 result; constants
+    cover `strip` elements.
+    """
+    b = TemplateBuilder(layer)
+    wide = multiplier_bits > bits
+    wide_bits = byte_width(multiplier_bits) * 8 if wide else bits
+    code_bytes = byte_width(bits)
+    done = 0
+    for n, repeats in ((strip, elements // strip), (elements % strip, 1)):
+        if n == 0 or repeats == 0:
+            continue
+        b.point(0, 0, done * code_bytes)
+        b.point(1, 1, done * code_bytes)
+        b.point(2, 10, done * code_bytes)
+        with b.loop(repeats):
+            for operand, multiplier, product in ((0, 3, 8), (1, 4, 9)):
+                source = operand
+                if wide:
+                    b.widths(bits, wide_bits)
+                    b.point(3, 7)
+                    b.point(4, 2)
+                    b.vector(Op.VVMUL, 3, operand, 4, n)
+                    source = 3
+                b.widths(wide_bits, product_bits)
+                b.point(4, multiplier)
+                b.point(5, product)
+                b.vector(Op.VVMUL, 5, source, 4, n)
+            b.widths(product_bits, product_bits)
+            b.point(3, 8)
+            b.point(4, 9)
+            b.vector(Op.VVADD, 3, 3, 4, n)
+            b.point(4, 5)
+            b.vector(Op.VVADD, 3, 3, 4, n)
+            b.widths(product_bits, bits)
+            b.point(4, 6)
+            b.vector(Op.VVSRA, 2, 3, 4, n)
+            if repeats > 1:
+                for register in (0, 1, 2):
+                    b.advance(register, n * code_bytes)
+        done += n * repeats
+    return b.build()
+
+
+def relu_template(layer: int, elements: int, strip: int, bits: int) -> Template:
+    """Codes no smaller than the zero point. Buffers: 0 operand, 1 zero points, 2 result."""
+    b = TemplateBuilder(layer)
+    b.widths(bits, bits)
+    done = 0
+    for n, repeats in ((strip, elements // strip), (elements % strip, 1)):
+        if n == 0 or repeats == 0:
+            continue
+        b.point(0, 0, done * byte_width(bits))
+        b.point(1, 1)
+        b.point(2, 2, done * byte_width(bits))
+        with b.loop(repeats):
+            b.vector(Op.VVMAX, 2, 0, 1, n)
+            if repeats > 1:
+                b.advance(0, n * byte_width(bits))
+                b.advance(2, n * byte_width(bits))
+        done += n * repeats
+    return b.build()
+
+
+def function_template(layer: int, elements: int, index: int, operand_bytes: Sequence[int]) -> Template:
+    """Call a digital function.
+
+    Buffers: 0 and 1 the first two operands (the second followed by the others), last the result.
+    """
+    b = TemplateBuilder(layer)
+    b.point(0, 0)
+    if len(operand_bytes) > 1:
+        b.point(1, 1)
+    b.point(2, min(len(operand_bytes), 2))
+    b.function(2, 0, 1, elements, index)
+    return b.build()

@@ -1,0 +1,203 @@
+"""Where tensors are: their layout, the tiles they are made of, and how a core gets a box of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imccompiler.passes.geometry import Box, Layout
+from imccompiler.passes.moves import copy_template, fill_template, holes_of, message_templates
+from imccompiler.passes.taskgraph import Kind, Side, Task, TaskGraph
+from imccompiler.passes.template import Template
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A box of a tensor in a buffer of a core, complete once `done` tasks are."""
+
+    core: int
+    box: Box
+    buffer: int
+    done: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Value:
+    """A tensor: disjoint tiles that cover it."""
+
+    layout: Layout
+    element_bytes: int
+    zero_point: int
+    tiles: list[Tile] = field(default_factory=list[Tile])
+    _boxes: NDArray[np.int64] | None = None
+
+    def overlapping(self, box: Box) -> list[tuple[Tile, Box]]:
+        """Tiles that have a part of `box`, with that part."""
+        if self._boxes is None or len(self._boxes) != len(self.tiles):
+            self._boxes = np.array([t.box for t in self.tiles], np.int64).reshape(-1, 6)
+        b = self._boxes
+        hit = (
+            (b[:, 0] < box.y1)
+            & (b[:, 1] > box.y0)
+            & (b[:, 2] < box.x1)
+            & (b[:, 3] > box.x0)
+            & (b[:, 4] < box.c1)
+            & (b[:, 5] > box.c0)
+        )
+        found: list[tuple[Tile, Box]] = []
+        for index in np.flatnonzero(hit):
+            tile = self.tiles[index]
+            part = tile.box.intersect(box)
+            if part is not None:
+                found.append((tile, part))
+        return found
+
+
+class Gatherer:
+    """Brings boxes of values to cores: copies, messages and padding, each made once."""
+
+    def __init__(self, graph: TaskGraph) -> None:
+        self._graph = graph
+        self._held: dict[tuple[int, int, Box, int], tuple[int, tuple[int, ...]]] = {}
+        self._messages: dict[tuple[object, ...], tuple[Template, Template]] = {}
+        self._copies: dict[tuple[object, ...], Template] = {}
+        self._fills: dict[tuple[object, ...], Template] = {}
+
+    def gather(
+        self, value: Value, box: Box, core: int, layer: int, rank: int, padding: int = 0
+    ) -> tuple[int, tuple[int, ...]]:
+        """A buffer on `core` that holds `box` of a value.
+
+        Parts of the box outside the tensor are filled with the code `padding`.
+
+        Returns:
+            The buffer and the tasks that fill it. It may be the buffer of a tile itself.
+        """
+        key = (id(value), core, box, padding)
+        held = self._held.get(key)
+        if held is not None:
+            return held
+        whole = value.layout.whole
+        parts = value.overlapping(box)
+        if len(parts) == 1 and parts[0][0].core == core and parts[0][0].box == box:
+            result = (parts[0][0].buffer, parts[0][0].done)
+        else:
+            buffer = self._graph.buffer(core, box.size * value.element_bytes)
+            done = self.fill(box, whole, core, buffer, layer, rank, padding)
+            done += self.bring(value, box, core, buffer, box, 0, layer, rank)
+            result = (buffer, done)
+        self._held[key] = result
+        return result
+
+    def fill(
+        self, box: Box, whole: Box, core: int, buffer: int, layer: int, rank: int, padding: int
+    ) -> tuple[int, ...]:
+        """Fill what lies outside the tensor."""
+        holes = holes_of(box, whole._replace(c0=box.c0, c1=box.c1))
+        if not holes:
+            return ()
+        moved = tuple(
+            h._replace(y0=h.y0 - box.y0, y1=h.y1 - box.y0, x0=h.x0 - box.x0, x1=h.x1 - box.x0)
+            for h in holes
+        )
+        origin = Box(0, box.height, 0, box.width, box.c0, box.c1)
+        key = (layer, moved, origin, padding)
+        template = self._fills.get(key)
+        if template is None:
+            template = self._fills[key] = fill_template(layer, moved, origin, padding)
+        task = Task(Kind.COPY, core, layer, rank, Side(template, (buffer,)))
+        return (self._graph.add(task, ()),)
+
+    def bring(
+        self,
+        value: Value,
+        box: Box,
+        core: int,
+        buffer: int,
+        target: Box,
+        channel_shift: int,
+        layer: int,
+        rank: int,
+    ) -> tuple[int, ...]:
+        """Copy or send all of `box` into `target` in a buffer, channels moved by a shift."""
+        done: list[int] = []
+        for tile, part in value.overlapping(box):
+            target_part = part.shift_channels(channel_shift)
+            if tile.core == core:
+                template = self._copy(layer, part, tile.box, target_part, target, value)
+                side = Side(template, (tile.buffer, buffer))
+                done.append(
+                    self._graph.add(Task(Kind.COPY, core, layer, rank, side), tile.done)
+                )
+            else:
+                done.append(
+                    self._message(layer, rank, part, tile, target_part, target, value, core, buffer)
+                )
+        return tuple(done)
+
+    def _copy(
+        self, layer: int, part: Box, source: Box, target_part: Box, target: Box, value: Value
+    ) -> Template:
+        key = (layer, _relative(part, source), _relative(target_part, target), value.element_bytes)
+        template = self._copies.get(key)
+        if template is None:
+            template = copy_template(layer, part, source, target_part, target, value.element_bytes)
+            self._copies[key] = template
+        return template
+
+    def _message(
+        self,
+        layer: int,
+        rank: int,
+        part: Box,
+        tile: Tile,
+        target_part: Box,
+        target: Box,
+        value: Value,
+        core: int,
+        buffer: int,
+    ) -> int:
+        key = (
+            layer,
+            _relative(part, tile.box),
+            _relative(target_part, target),
+            value.element_bytes,
+        )
+        templates = self._messages.get(key)
+        if templates is None:
+            templates = message_templates(
+                layer, part, tile.box, target_part, target, value.element_bytes
+            )
+            self._messages[key] = templates
+        pieces = message_pieces(part, tile.box, target)
+        task = Task(
+            Kind.MESSAGE,
+            core,
+            layer,
+            rank,
+            Side(templates[1], (buffer,), (tile.core,)),
+            tile.core,
+            Side(templates[0], (tile.buffer,), (core,)),
+            (pieces, part.size * value.element_bytes // pieces),
+        )
+        return self._graph.add(task, tile.done)
+
+
+def message_pieces(part: Box, source: Box, target: Box) -> int:
+    """Contiguous pieces in which a part travels."""
+    if not part.channels == source.channels == target.channels:
+        return part.positions
+    return 1 if part.width == source.width == target.width else part.height
+
+
+def _relative(part: Box, box: Box) -> tuple[int, ...]:
+    """A part's place in a box: all that addresses depend on."""
+    return (
+        part.y0 - box.y0,
+        part.x0 - box.x0,
+        part.c0 - box.c0,
+        *part.shape,
+        *box.shape,
+    )
