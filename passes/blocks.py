@@ -62,7 +62,7 @@ class LayerBlocks:
     window: Window2d
     slices: int
     columns_per_crossbar: int  # whole weights
-    groups: int
+    pack: int  # convolution groups in a pack
 
     @property
     def row_blocks(self) -> int:
@@ -173,7 +173,7 @@ def layer_blocks(op: MatmulOp, machine: Machine, weight_bits: int, pack: int = 0
         wanted = wanted or len(blocks)
         packs.append(Pack(g0 * in_per, g1 * in_per, g0 * out_per, g1 * out_per, tuple(blocks)))
     return LayerBlocks(
-        tuple(packs), window, -(-weight_bits // kind.cell.bits), columns, groups
+        tuple(packs), window, -(-weight_bits // kind.cell.bits), columns, pack
     )
 
 

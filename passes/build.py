@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 
@@ -34,6 +33,7 @@ from imccompiler.passes.compute import (
     matmul_template,
 )
 from imccompiler.passes.digital import DigitalBuilder
+from imccompiler.passes.encoding import encode
 from imccompiler.passes.geometry import Box, best_grid, cut_grid
 from imccompiler.passes.layouts import assign_layouts
 from imccompiler.passes.moves import load_template, store_template
@@ -93,12 +93,6 @@ def quantization(quant: Quant | None, op: Operation) -> Quantization:
     return Quantization(quant.scale, quant.zero_point, quant.bits)
 
 
-def encode(values: NDArray[np.integer], width: int) -> NDArray[np.uint8]:
-    """Two's complement bytes, little endian, `width` bytes a value."""
-    wide = np.ascontiguousarray(values.astype("<i8").reshape(-1))
-    return np.ascontiguousarray(wide.view(np.uint8).reshape(-1, 8)[:, :width]).reshape(-1)
-
-
 def build(context: CompileContext, module: ModuleOp) -> Built:
     """The task graph of a placed module.
 
@@ -117,6 +111,7 @@ class _Builder:
         self._graph = TaskGraph()
         self._gatherer = Gatherer(self._graph)
         self._values: dict[SSAValue, Value] = {}
+        self._quants: dict[SSAValue, Quantization] = {}
         self._layouts = assign_layouts(module)
         self._parts: list[PlacedPart] = []
         self._groups: dict[int, int] = {}
@@ -140,7 +135,7 @@ class _Builder:
                 case DigitalOp() | DynamicMatmulOp():
                     layer = self._layer(op)
                     value = self._new_value(op.result, quantization(op.quant, op))
-                    self._digital.build(op, layer, value)
+                    self._digital.build(op, layer, value, self._quants)
                 case OutputOp():
                     self._output(op)
                 case _:
@@ -163,6 +158,7 @@ class _Builder:
     def _new_value(self, result: SSAValue, quant: Quantization) -> Value:
         value = Value(self._layouts[result], byte_width(quant.bits), quant.zero_point)
         self._values[result] = value
+        self._quants[result] = quant
         return value
 
     def _input(self, op: InputOp) -> None:
@@ -199,8 +195,7 @@ class _Builder:
     def _output(self, op: OutputOp) -> None:
         layer = self._layer(op)
         value = self._values[op.value]
-        owner = op.value.owner
-        quant = quantization(getattr(owner, "quant", None), op)
+        quant = self._quants[op.value]
         whole = value.layout.whole
         address = self._allocate_global(whole.size * value.element_bytes)
         shape = shape_of(op.value)
@@ -338,7 +333,13 @@ class _Builder:
         key = (job.layer, id(part), piece.shape, reach.shape, finish)
         if key not in self._templates:
             self._templates[key] = matmul_template(
-                job.layer, part, job.blocks.window, PieceShape(piece, reach), job.widths, finish=finish
+                job.layer,
+                part,
+                job.blocks.window,
+                PieceShape(piece, reach),
+                job.widths,
+                finish=finish,
+                columns_per_crossbar=job.blocks.columns_per_crossbar,
             )
         return self._templates[key]
 

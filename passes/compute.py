@@ -45,6 +45,7 @@ def matmul_template(
     widths: Widths,
     *,
     finish: int | None,
+    columns_per_crossbar: int,
 ) -> Template:
     """Multiply every window of a piece, sum the row blocks; complete it if it is the whole sum.
 
@@ -80,7 +81,7 @@ def matmul_template(
         _accumulate(b, elements, widths, plane_buffer=1, plane_offset=plane * plane_bytes)
     if finish is not None:
         _finish(b, shape.positions, part.columns, widths, finish, (1, 3, 4, 5, 6, 7))
-    return b.build()
+    return b.build(tuple(-(-(c.out1 - c.out0) // columns_per_crossbar) for c in part.calls))
 
 
 def gathered_bytes(part: Part, window: Window2d, reach: Box) -> int:

@@ -30,10 +30,11 @@ BUFFER, NUMBER = 0, 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
-    """Instructions with relocations; `time_ps` is their time on an otherwise idle core."""
+    """Instructions with relocations; `group_crossbars` is the size of each group multiplied with."""
 
     code: Code
     relocations: tuple[Relocation, ...]
+    group_crossbars: tuple[int, ...] = ()
 
     def then(self, other: Template) -> Template:
         """This template followed by another on the same buffers and numbers."""
@@ -55,11 +56,10 @@ class TemplateBuilder:
         self._relocations: list[Relocation] = []
         self._widths: tuple[int, int] | None = None
 
-    def build(self) -> Template:
+    def build(self, group_crossbars: tuple[int, ...] = ()) -> Template:
         """The finished template."""
-        return Template(
-            np.array(self._rows, np.int32).reshape(-1, 7), tuple(self._relocations)
-        )
+        code = np.array(self._rows, np.int32).reshape(-1, 7)
+        return Template(code, tuple(self._relocations), group_crossbars)
 
     def _row(self, op: Op, rd: int = 0, rs1: int = 0, rs2: int = 0, imm: int = 0, aux: int = 0) -> int:
         self._rows.append([int(op), rd, rs1, rs2, imm, aux, self._layer])

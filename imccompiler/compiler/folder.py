@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from imccompiler.errors import UserInputError
+from imccompiler.report.schema import FORMAT_VERSION, Report
 
 REPORT = "report.json"
 
@@ -61,3 +66,55 @@ def output_folder(path: Path) -> Iterator[Path]:
             raise
     finally:
         shutil.rmtree(room, ignore_errors=True)
+
+
+def write_report(folder: Path, report: Report) -> None:
+    """Write report.json, whole or not at all.
+
+    Raises:
+        UserInputError: The folder cannot be written to.
+    """
+    new = folder / f".{REPORT}.new"
+    try:
+        new.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        new.replace(folder / REPORT)
+    except OSError as error:
+        raise UserInputError(f"cannot be written to: {error}", where=str(folder)) from error
+
+
+def read_report(folder: Path) -> Report:
+    """The report of a compiled folder.
+
+    Raises:
+        UserInputError: There is none, or it is damaged or of another version.
+    """
+    path = folder / REPORT
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        hint = "give a folder that `imcc compile -o` wrote"
+        raise UserInputError(f"has no {REPORT}", where=str(folder), hint=hint) from error
+    except (OSError, ValueError) as error:
+        raise UserInputError(f"cannot be read: {error}", where=str(path)) from error
+    found = data.get("format_version") if isinstance(data, dict) else None
+    if found != FORMAT_VERSION:
+        raise UserInputError(
+            f"has format version {found}, this is imcc for {FORMAT_VERSION}",
+            where=str(path),
+            hint="compile again",
+        )
+    try:
+        return Report.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        raise UserInputError(f"is damaged: {error}", where=str(path)) from error
+
+
+def update_report(folder: Path, **sections: Any) -> Report:
+    """Put sections into a folder's report; returns the report.
+
+    Raises:
+        UserInputError: The folder has no valid report or cannot be written to.
+    """
+    report = read_report(folder).model_copy(update=sections)
+    write_report(folder, report)
+    return report

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from imccompiler.errors import ModelError, UserInputError
+from imccompiler.errors import HardwareError, ModelError, UserInputError
+from imccompiler.hardware.load import load, vary
+from imccompiler.hardware.logical import logical as logical_machine
+from imccompiler.hardware.reading import parse_value
 from imccompiler.hardware.schema import Machine
 
 if TYPE_CHECKING:
@@ -23,12 +26,11 @@ def machine_of(
     Raises:
         HardwareError: The description or an override is not valid.
     """
-    if isinstance(hardware, Machine) and not overrides and not logical:
-        return hardware
-    from imccompiler.hardware import load  # noqa: PLC0415
-
-    machine = load.load(hardware, overrides)
-    return load.logical(machine) if logical else machine
+    if isinstance(hardware, Machine):
+        machine = vary(hardware, _overrides(overrides)) if overrides else hardware
+    else:
+        machine = load(hardware, overrides)
+    return logical_machine(machine) if logical else machine
 
 
 def network_of(
@@ -65,3 +67,13 @@ def parse_bindings(texts: Sequence[str]) -> dict[str, int]:
             raise UserInputError("a binding has the form name=number", where=f"--bind {text}")
         bindings[name] = int(value)
     return bindings
+
+
+def _overrides(texts: Sequence[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise HardwareError("an override is written `key=value`", where=text)
+        values[key.strip()] = parse_value(value, f"override `{text}`")
+    return values

@@ -34,7 +34,9 @@ class _Dim:
         return self.name or f"{self.input}.{self.axis}"
 
 
-def bind(model: ModelProto, network_inputs: list[str], bindings: Bindings) -> dict[str, int | float]:
+def bind(
+    model: ModelProto, network_inputs: list[str], bindings: Bindings
+) -> dict[str, int | float]:
     """Give `model` the bound dimensions and scalars, in place; return all that was bound.
 
     A dimension goes by its name, or as `input.axis` if it has none. A scalar input goes by its

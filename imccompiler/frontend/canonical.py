@@ -6,18 +6,32 @@ count from the front, `auto_pad` becomes `pads`. `docs/ir.md` has the table.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from imccompiler.errors import ModelError
 from imccompiler.frontend.graph import Node
+from imccompiler.frontend.window import window_attributes
 
 REDUCTIONS = tuple(
     f"Reduce{kind}"
-    for kind in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
+    for kind in (
+        "L1",
+        "L2",
+        "LogSum",
+        "LogSumExp",
+        "Max",
+        "Mean",
+        "Min",
+        "Prod",
+        "Sum",
+        "SumSquare",
+    )
 )
 POOLS = ("MaxPool", "AveragePool", "LpPool")
 
@@ -38,7 +52,7 @@ ATTRIBUTE_INPUTS: Mapping[str, Mapping[int, str]] = {
     "Trilu": {1: "k"},
     "Unsqueeze": {1: "axes"},
     "Upsample": {1: "scales"},
-    **dict.fromkeys(REDUCTIONS, {1: "axes"}),
+    **{reduction: {1: "axes"} for reduction in REDUCTIONS},
 }
 
 # Follow from the shape of the result, or say nothing about inference.
@@ -48,6 +62,8 @@ _DROPPED: Mapping[str, tuple[str, ...]] = {
     "LayerNormalization": ("stash_type",),
     "Reshape": ("allowzero",),
 }
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 Attributes = dict[str, Any]
 Shape = tuple[int, ...]
@@ -81,15 +97,15 @@ def canonical_attributes(
         attributes.pop(name, None)
     rank = len(inputs[0]) if inputs else 0
     if "axis" in attributes:
-        axis_rank = len(result) if node.op_type in {"OneHot", "Gather"} else rank
-        attributes["axis"] = _axis(node, int(attributes["axis"]), axis_rank + (node.op_type == "Flatten"))
+        axis_rank = len(result) if node.op_type == "OneHot" else rank + (node.op_type == "Flatten")
+        attributes["axis"] = _axis(node, int(attributes["axis"]), axis_rank)
     rule = _RULES.get(node.op_type)
     if rule is not None:
-        attributes = rule(node, attributes, inputs[0], result)
+        attributes = rule(_Case(node, attributes, inputs[0], result))
     return {name: value for name, value in attributes.items() if value is not None}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _defaults(op_type: str, opset: int) -> Mapping[str, Any]:
     from onnx import defs, helper  # noqa: PLC0415
 
@@ -121,150 +137,126 @@ def _axis(node: Node, axis: int, rank: int) -> int:
     return axis % rank if rank else 0
 
 
-def _axes(node: Node, axes: Sequence[int], rank: int) -> list[int]:
-    return sorted(_axis(node, axis, rank) for axis in axes)
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What a rule looks at: the node, its attributes so far, its first input's shape and rank."""
+
+    node: Node
+    attributes: Attributes
+    x: Shape
+    result: Shape
+
+    def axes(self, axes: Sequence[int], rank: int) -> list[int]:
+        return sorted(_axis(self.node, axis, rank) for axis in axes)
+
+    def scalar(self, name: str, default: float = 0) -> Any:
+        """An attribute that newer versions hold as a tensor of one element."""
+        value = self.attributes.get(name, default)
+        return value[0] if isinstance(value, list) else value
 
 
-def _result_shape(node: Node, attributes: Attributes, x: Shape, result: Shape) -> Attributes:
-    return {"shape": list(result)}
+def _result_shape(case: _Case) -> Attributes:
+    return {"shape": list(case.result)}
 
 
-def _squeeze(node: Node, attributes: Attributes, x: Shape, result: Shape) -> Attributes:
-    given = attributes.get("axes")
-    axes = [i for i, dim in enumerate(x) if dim == 1] if given is None else given
-    return {"axes": _axes(node, axes, len(x))}
+def _squeeze(case: _Case) -> Attributes:
+    given = case.attributes.get("axes")
+    axes = [i for i, dim in enumerate(case.x) if dim == 1] if given is None else given
+    return {"axes": case.axes(axes, len(case.x))}
 
 
-def _unsqueeze(node: Node, attributes: Attributes, x: Shape, result: Shape) -> Attributes:
-    return {"axes": _axes(node, attributes["axes"], len(result))}
+def _unsqueeze(case: _Case) -> Attributes:
+    return {"axes": case.axes(case.attributes["axes"], len(case.result))}
 
 
-def _reduce(node: Node, attributes: Attributes, x: Shape, result: Shape) -> Attributes:
-    axes = attributes.get("axes") or []
-    if not axes and attributes.get("noop_with_empty_axes"):
-        raise ModelError("reduces no axis", where=node.where)
-    axes = _axes(node, axes, len(x)) if axes else list(range(len(x)))
-    return {"axes": axes, "keepdims": attributes["keepdims"]}
+def _reduce(case: _Case) -> Attributes:
+    axes = case.attributes.get("axes") or []
+    if not axes and case.attributes.get("noop_with_empty_axes"):
+        raise ModelError("reduces no axis", where=case.node.where)
+    axes = case.axes(axes or range(len(case.x)), len(case.x))
+    return {"axes": axes, "keepdims": case.attributes["keepdims"]}
 
 
-def _clip(node: Node, attributes: Attributes, x: Shape, result: Shape) -> Attributes:
-    lowest, highest = np.finfo(np.float32).min, np.finfo(np.float32).max
-    bounds: Attributes = {}
-    for name in ("min", "max"):
-        bound = attributes.get(name)
-        bound = bound[0] if isinstance(bound, list) else bound
-        if bound is not None and lowest < bound < highest:
-            bounds[name] = bound
-    return bounds
+def _clip(case: _Case) -> Attributes:
+    """A bound that no float32 exceeds is none: before version 11 those were the defaults."""
+    bounds = {name: case.scalar(name, math.inf) for name in ("min", "max")}
+    return {name: bound for name, bound in bounds.items() if abs(bound) < _LARGEST}
 
 
-def _scalar(name: str) -> Callable[[Node, Attributes, Shape, Shape], Attributes]:
-    def rule(node: Node, attributes: Attributes, x: Shape, result: Shape) -> Attributes:
-        value = attributes.get(name, 0)
-        return {**attributes, name: int(value[0] if isinstance(value, list) else value)}
-
-    return rule
+def _integer(name: str) -> Callable[[_Case], Attributes]:
+    return lambda case: {**case.attributes, name: int(case.scalar(name))}
 
 
-def _cumsum(node: Node, attributes: Attributes, x: Shape, result: Shape) -> Attributes:
-    attributes = _scalar("axis")(node, attributes, x, result)
-    return {**attributes, "axis": _axis(node, attributes["axis"], len(x))}
+def _cumsum(case: _Case) -> Attributes:
+    axis = _axis(case.node, int(case.scalar("axis")), len(case.x))
+    return {**case.attributes, "axis": axis}
 
 
-def _pad(node: Node, attributes: Attributes, x: Shape, result: Shape) -> Attributes:
-    axes = attributes.get("axes")
-    axes = [_axis(node, a, len(x)) for a in (range(len(x)) if axes is None else axes)]
-    given, pads = attributes["pads"], [0] * (2 * len(x))
+def _pad(case: _Case) -> Attributes:
+    rank = len(case.x)
+    axes = case.attributes.get("axes")
+    axes = [_axis(case.node, axis, rank) for axis in (range(rank) if axes is None else axes)]
+    given, pads = case.attributes["pads"], [0] * (2 * rank)
     for position, axis in enumerate(axes):
-        pads[axis], pads[axis + len(x)] = given[position], given[position + len(axes)]
-    value = attributes.get("constant_value", attributes.get("value", 0.0))
-    value = value[0] if isinstance(value, list) else value
-    return {"mode": attributes["mode"], "pads": pads, "constant_value": value}
+        pads[axis], pads[axis + rank] = given[position], given[position + len(axes)]
+    value = case.scalar("constant_value", case.attributes.get("value", 0.0))
+    return {"mode": case.attributes["mode"], "pads": pads, "constant_value": value}
 
 
-def _slice(node: Node, attributes: Attributes, x: Shape, result: Shape) -> Attributes:
-    starts, ends = attributes["starts"], attributes["ends"]
-    axes = attributes.get("axes") or list(range(len(starts)))
-    steps = attributes.get("steps") or [1] * len(starts)
+def _slice(case: _Case) -> Attributes:
+    given = case.attributes
+    count = len(given["starts"])
+    axes, steps = given.get("axes") or range(count), given.get("steps") or [1] * count
+    if 0 in steps:
+        raise ModelError("a step cannot be 0", where=case.node.where)
     rows: list[tuple[int, int, int, int]] = []
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        axis = _axis(node, axis, len(x))
-        if step == 0:
-            raise ModelError("a step cannot be 0", where=node.where)
-        begin, stop, _ = slice(start, end, step).indices(x[axis])
+    for start, end, given_axis, step in zip(
+        given["starts"], given["ends"], axes, steps, strict=True
+    ):
+        axis = _axis(case.node, given_axis, len(case.x))
+        size = case.x[axis]
+        begin, stop, _ = slice(start, end, step).indices(size)
         # A backward slice to the front ends before element 0; -1 would mean the last one.
-        rows.append((axis, begin, stop if stop >= 0 else -x[axis] - 1, step))
-    rows = [row for row in sorted(rows) if row[1:] != (0, x[row[0]], 1)]
+        rows.append((axis, begin, stop if stop >= 0 else -size - 1, step))
+    rows = [row for row in sorted(rows) if row[1:] != (0, case.x[row[0]], 1)]
     names = ("axes", "starts", "ends", "steps")
     return {name: [row[i] for row in rows] for i, name in enumerate(names)}
 
 
-def _resize(node: Node, attributes: Attributes, x: Shape, result: Shape) -> Attributes:
-    if attributes.get("keep_aspect_ratio_policy", "stretch") != "stretch":
-        raise ModelError("keep_aspect_ratio_policy must be stretch", where=node.where)
-    axes = attributes.pop("axes", None) or list(range(len(x)))
+def _resize(case: _Case) -> Attributes:
+    attributes = dict(case.attributes)
+    if attributes.pop("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise ModelError("keep_aspect_ratio_policy must be stretch", where=case.node.where)
+    axes = attributes.pop("axes", None) or list(range(len(case.x)))
     scales, sizes = attributes.pop("scales", None), attributes.pop("sizes", None)
-    full = [1.0] * len(x)
+    full = [1.0] * len(case.x)
     for position, axis in enumerate(axes):
-        full[axis] = scales[position] if scales else sizes[position] / x[axis]
-    if node.op_type == "Upsample":  # as ONNX's version converter maps it
+        full[axis] = scales[position] if scales else sizes[position] / case.x[axis]
+    if case.node.op_type == "Upsample":  # as ONNX's version converter maps it
         attributes |= {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    attributes.pop("keep_aspect_ratio_policy", None)
     if attributes.get("coordinate_transformation_mode") != "tf_crop_and_resize":
         attributes.pop("roi", None)
-    return {**attributes, "scales": full, "sizes": list(result)}
+    return {**attributes, "scales": full, "sizes": list(case.result)}
 
 
-def _pool(node: Node, attributes: Attributes, x: Shape, result: Shape) -> Attributes:
-    attributes = {**attributes, **window_attributes(node, attributes, x, attributes["kernel_shape"])}
-    for name in ("auto_pad", "storage_order"):
-        attributes.pop(name, None)
-    return attributes
+def _pool(case: _Case) -> Attributes:
+    window = window_attributes(case.node, case.attributes, case.x, case.attributes["kernel_shape"])
+    kept = {k: v for k, v in case.attributes.items() if k not in {"auto_pad", "storage_order"}}
+    return {**kept, **window}
 
 
-def window_attributes(
-    node: Node, attributes: Mapping[str, Any], x: Shape, kernel: Sequence[int]
-) -> dict[str, list[int]]:
-    """Strides, dilations and pads of a sliding window, `auto_pad` resolved for input shape `x`.
-
-    Raises:
-        ModelError: The lists do not match the kernel.
-    """
-    n = len(kernel)
-    strides = list(attributes.get("strides") or [1] * n)
-    dilations = list(attributes.get("dilations") or [1] * n)
-    pads = list(attributes.get("pads") or [0] * 2 * n)
-    sizes = x[2:]
-    if {len(strides), len(dilations), len(pads) // 2, len(sizes)} != {n} or len(pads) % 2:
-        raise ModelError(f"window and input {x} have different numbers of axes", where=node.where)
-    if min(*strides, *dilations, *kernel) < 1:
-        raise ModelError("kernel, strides and dilations must be above 0", where=node.where)
-    mode = attributes.get("auto_pad", "NOTSET")
-    if mode in {"SAME_UPPER", "SAME_LOWER"}:
-        begins, ends = [0] * n, [0] * n
-        for i in range(n):
-            span = dilations[i] * (kernel[i] - 1) + 1
-            total = max((-(-sizes[i] // strides[i]) - 1) * strides[i] + span - sizes[i], 0)
-            begins[i] = total // 2 if mode == "SAME_UPPER" else total - total // 2
-            ends[i] = total - begins[i]
-        pads = begins + ends
-    elif mode == "VALID":
-        pads = [0] * 2 * n
-    return {"strides": strides, "dilations": dilations, "pads": pads}
-
-
-_RULES: Mapping[str, Callable[[Node, Attributes, Shape, Shape], Attributes]] = {
+_RULES: Mapping[str, Callable[[_Case], Attributes]] = {
     "Clip": _clip,
     "CumSum": _cumsum,
     "Expand": _result_shape,
-    "OneHot": _scalar("depth"),
+    "OneHot": _integer("depth"),
     "Pad": _pad,
     "Reshape": _result_shape,
     "Resize": _resize,
     "Slice": _slice,
     "Squeeze": _squeeze,
-    "TopK": _scalar("k"),
-    "Trilu": _scalar("k"),
+    "TopK": _integer("k"),
+    "Trilu": _integer("k"),
     "Unsqueeze": _unsqueeze,
     "Upsample": _resize,
     **dict.fromkeys(POOLS, _pool),

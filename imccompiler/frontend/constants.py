@@ -46,6 +46,10 @@ class Constants:
     def __contains__(self, name: str) -> bool:
         return name in self._arrays or name in self._tensors
 
+    def update(self, others: Constants) -> None:
+        """Take the constants of a simplified graph; those that are here already stay."""
+        self._tensors = {**others._tensors, **self._tensors}
+
     def add(self, name: str, value: Array) -> None:
         """Add a computed constant."""
         self._arrays[name] = value

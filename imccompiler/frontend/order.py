@@ -41,7 +41,9 @@ def _order(nodes: Sequence[NodeProto], producers: dict[str, int], known: set[str
     try:
         return list(sorter.static_order())
     except CycleError as error:
-        raise ModelError("the graph has a cycle", where=describe(nodes[error.args[1][0]])) from error
+        raise ModelError(
+            "the graph has a cycle", where=describe(nodes[error.args[1][0]])
+        ) from error
 
 
 def describe(node: NodeProto) -> str:

@@ -40,9 +40,12 @@ def split(
     graph.node.extend(n for n in source.node if n.op_type != "Constant")
     graph.input.extend(i for i in source.input if i.name not in tensors)
     graph.output.extend(source.output)
+    graph.value_info.extend(source.value_info)
     constants = Constants(tensors, folder, shapes_only=shapes_only)
     for name, tensor in tensors.items():
-        bytes_ = math.prod(tensor.dims) * element_type(tensor.data_type, f"tensor {name!r}").itemsize
+        bytes_ = (
+            math.prod(tensor.dims) * element_type(tensor.data_type, f"tensor {name!r}").itemsize
+        )
         if bytes_ > KEPT_BYTES:
             graph.input.append(
                 helper.make_tensor_value_info(name, tensor.data_type, list(tensor.dims))

@@ -182,6 +182,9 @@ class CoreKind(_Section):
     local_memory: Memory
     vector: VectorUnit
     matrix: MatrixUnit | None = Field(default=None, description="optional digital matrix unit")
+    input_reads: PositiveInt = Field(
+        default=1, description="times that `mvmul` reads its input from the local memory"
+    )
     rob_size: PositiveInt = Field(
         default=1, description="matrix, vector and transfer operations in flight"
     )

@@ -43,7 +43,7 @@ def to_attribute(value: Value | Sequence[Any]) -> Attribute:
     if all(isinstance(item, (int, float)) for item in value):
         return DenseArrayBase.from_list(f64, [float(item) for item in value])
     if all(isinstance(item, str) for item in value):
-        return ArrayAttr([StringAttr(item) for item in value])
+        return ArrayAttr([StringAttr(str(item)) for item in value])
     raise IRError(f"{value!r} cannot be an attribute", hint="use numbers, strings, or lists of one")
 
 
@@ -69,11 +69,11 @@ def from_attribute(attribute: Attribute) -> Value:
     )
 
 
-def to_dictionary(values: Mapping[str, Value | Sequence[Any]]) -> DictionaryAttr:
+def to_attributes(values: Mapping[str, Value | Sequence[Any]]) -> DictionaryAttr:
     """Attributes by name, sorted."""
     return DictionaryAttr({name: to_attribute(values[name]) for name in sorted(values)})
 
 
-def from_dictionary(dictionary: DictionaryAttr) -> dict[str, Value]:
+def to_python(dictionary: DictionaryAttr) -> dict[str, Value]:
     """Python values by name."""
     return {name: from_attribute(value) for name, value in dictionary.data.items()}

@@ -7,6 +7,7 @@ from the field types. Fields hold int, float, bool, str, None and tuples of thes
 from __future__ import annotations
 
 import dataclasses
+import types
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -17,7 +18,6 @@ from xdsl.parser import AttrParser
 from xdsl.printer import Printer
 
 from imccompiler.errors import IRError
-
 
 
 class Decision(ParametrizedAttribute):
@@ -127,23 +127,19 @@ def _parse_value(parser: AttrParser) -> Any:
 def _convert(value: Any, hint: Any, where: str) -> Any:
     """Check `value` against a field's type; lists become tuples, ints may stand for floats."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is tuple:
-        if isinstance(value, (list, tuple)):
-            items = typing.cast("Sequence[Any]", value)
-            return tuple(_convert(v, arguments[0], f"{where}[{i}]") for i, v in enumerate(items))
-    elif origin is typing.Literal:
-        if value in arguments:
-            return value
-    elif arguments:  # a union such as `int | None`
+    if origin is tuple and isinstance(value, (list, tuple)):
+        items = typing.cast("Sequence[Any]", value)
+        return tuple(_convert(v, arguments[0], f"{where}[{i}]") for i, v in enumerate(items))
+    if origin is typing.Literal and value in arguments:
+        return value
+    if origin is types.UnionType:
         for option in arguments:
             try:
                 return _convert(value, option, where)
             except IRError:
                 continue
-    elif hint is float and type(value) in (int, float):
+    if hint is float and type(value) in (int, float):
         return float(value)
-    elif hint is type(None) and value is None:
-        return None
-    elif type(value) is hint:
+    if type(value) is hint:  # None has the type that `int | None` lists
         return value
     raise IRError(f"{value!r} is not of type {hint}", where=where)

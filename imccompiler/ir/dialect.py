@@ -6,14 +6,16 @@ result. See `docs/ir.md`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
 from xdsl.dialects.builtin import DictionaryAttr, StringAttr, TensorType
-from xdsl.ir import Attribute, Dialect, SSAValue
+from xdsl.ir import Dialect, SSAValue
 from xdsl.irdl import (
-    ParsePropInAttrDict,
     IRDLOperation,
+    ParsePropInAttrDict,
     irdl_op_definition,
     operand_def,
     opt_operand_def,
@@ -26,17 +28,22 @@ from xdsl.irdl import (
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
+from imccompiler.errors import IRError
 from imccompiler.ir import decisions as d
+from imccompiler.ir.attributes import Value, to_python
 from imccompiler.ir.shapes import matmul_output_shape
+from imccompiler.ir.types import Tensor, shape_of
 
-Tensor = TensorType[Attribute]
-
-
-def shape_of(value: SSAValue) -> tuple[int, ...]:
-    """Static shape of a tensor value."""
-    if not isinstance(value.type, TensorType):
-        raise VerifyException(f"{value} is not a tensor")
-    return value.type.get_shape()
+__all__ = [
+    "IMC",
+    "DigitalOp",
+    "DynamicMatmulOp",
+    "InputOp",
+    "MatmulOp",
+    "OutputOp",
+    "WeightOp",
+    "shape_of",
+]
 
 
 @irdl_op_definition
@@ -125,9 +132,7 @@ class MatmulOp(IRDLOperation):
 
     def verify_(self) -> None:
         """Shapes follow from the window; decisions agree with each other."""
-        expected = matmul_output_shape(
-            shape_of(self.input), shape_of(self.weight), self.window
-        )
+        expected = matmul_output_shape(shape_of(self.input), shape_of(self.weight), self.window)
         if expected != shape_of(self.result):
             raise VerifyException(f"result must have shape {expected}")
         if self.bias is not None and shape_of(self.bias) != (self.output_channels,):
@@ -150,10 +155,21 @@ class MatmulOp(IRDLOperation):
         shape = shape_of(self.weight)
         return shape[0] if self.window.kernel else shape[-1]
 
+    @property
+    def inner_size(self) -> int:
+        """Products that are summed for one result: rows of one group's weight matrix."""
+        shape = shape_of(self.weight)
+        return math.prod(shape[1:]) if self.window.kernel else shape[0]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image."""
+        return math.prod(shape_of(self.result)) * self.inner_size
+
 
 @irdl_op_definition
 class DynamicMatmulOp(IRDLOperation):
-    """Product of two activations, (..., M, K) x (..., K, N), or x (..., N, K) transposed."""
+    """Product of two activations, (..., M, K) x (..., K, N); leading axes broadcast."""
 
     name = "imc.dynamic_matmul"
     lhs = operand_def(TensorType)
@@ -178,8 +194,17 @@ class DynamicMatmulOp(IRDLOperation):
         lhs, rhs, result = shape_of(self.lhs), shape_of(self.rhs), shape_of(self.result)
         if len(lhs) < 2 or len(rhs) < 2 or lhs[-1] != rhs[-2]:
             raise VerifyException(f"cannot multiply {lhs} and {rhs}")
-        if result[-2:] != (lhs[-2], rhs[-1]):
-            raise VerifyException(f"result must end with ({lhs[-2]}, {rhs[-1]})")
+        try:
+            expected = (*np.broadcast_shapes(lhs[:-2], rhs[:-2]), lhs[-2], rhs[-1])
+        except ValueError:
+            raise VerifyException(f"leading axes of {lhs} and {rhs} do not broadcast") from None
+        if result != expected:
+            raise VerifyException(f"result must have shape {expected}")
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image."""
+        return math.prod(shape_of(self.result)) * shape_of(self.lhs)[-1]
 
 
 @irdl_op_definition
@@ -197,7 +222,8 @@ class DigitalOp(IRDLOperation):
     traits = traits_def(Pure())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = (
-        "$op_type `(` $operands_ `)` $attrs attr-dict `:` `(` type($operands_) `)` `->` type($result)"
+        "$op_type `(` $operands_ `)` $attrs attr-dict `:` "
+        "`(` type($operands_) `)` `->` type($result)"
     )
 
     def __init__(
@@ -217,6 +243,19 @@ class DigitalOp(IRDLOperation):
             },
             result_types=[result_type],
         )
+
+    def verify_(self) -> None:
+        """The operator is named and every attribute is of a kind that Python knows."""
+        if not self.op_type.data:
+            raise VerifyException("op_type must not be empty")
+        try:
+            self.python_attributes()
+        except IRError as error:
+            raise VerifyException(error.message) from error
+
+    def python_attributes(self) -> dict[str, Value]:
+        """The operator's attributes by name, as Python values."""
+        return to_python(self.attrs)
 
 
 @irdl_op_definition

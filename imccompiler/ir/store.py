@@ -43,9 +43,7 @@ class WeightStore:
             IRError: Another array already has that key.
         """
         held = self._entries.get(key)
-        if held is not None and not (
-            held.dtype == value.dtype and np.array_equal(held, value)
-        ):
+        if held is not None and not (held.dtype == value.dtype and np.array_equal(held, value)):
             raise IRError(f"weight {key!r} is already there with other values")
         self._entries[key] = value
         return key

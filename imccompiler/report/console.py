@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 
 from imccompiler.errors import ImcError
 
-ISSUES = "https://github.com/imccompiler/imccompiler/issues"
 SHOW_AFTER_S = 1.0
 
 
@@ -69,6 +68,8 @@ def fail(error: Exception, *, debug: bool) -> NoReturn:
     else:
         sys.stderr.write(f"error: {type(error).__name__}: {error}\n")
     if code == 1:
-        again = "" if debug else "run again with `imcc --debug ...` and "
-        sys.stderr.write(f"This is a defect of imccompiler: {again}report it at {ISSUES}\n")
+        sys.stderr.write(
+            "This is a defect of imccompiler. Please report it to the project, with the command "
+            "and what it prints as `imcc --debug ...`\n"
+        )
     raise SystemExit(code)

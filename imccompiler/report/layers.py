@@ -15,11 +15,15 @@ from xdsl.ir import Operation
 from imccompiler.hardware.schema import Machine
 from imccompiler.ir import decisions as d
 from imccompiler.ir.decision import Decision
-from imccompiler.ir.dialect import DigitalOp, DynamicMatmulOp, MatmulOp, shape_of
+from imccompiler.ir.dialect import DigitalOp, DynamicMatmulOp, MatmulOp
+from imccompiler.ir.types import shape_of
+from imccompiler.passes.build import layer_name
 from imccompiler.program.artifact import GROUP_COLUMNS, TILE_COLUMNS, Program
 from imccompiler.program.isa import IMM, LAYER, OP, Op
 from imccompiler.report.schema import Crossbars, Layer
+from imccompiler.simulator.cells import CellScheme
 
+_CORE, _CROSSBAR = (TILE_COLUMNS.index(name) for name in ("core", "crossbar"))
 _SHOWN = ("quant", "tiling", "replication", "placement", "grain")
 
 
@@ -35,39 +39,27 @@ def layers(
     )
 
 
-def macs(op: Operation) -> int:
-    """Multiply-accumulates of an op."""
-    if isinstance(op, MatmulOp):
-        weight = shape_of(op.weight)
-        inner = prod(weight[1:]) if op.window.kernel else weight[0]
-        return prod(shape_of(op.result)) * inner
-    if isinstance(op, DynamicMatmulOp):
-        return prod(shape_of(op.result)) * shape_of(op.lhs)[-1]
-    return 0
+def crossbar_use(module: ModuleOp, program: Program, machine: Machine) -> Crossbars:
+    """How many crossbars hold weights, and how many of their cells.
 
-
-def crossbar_use(program: Program, machine: Machine) -> Crossbars:
-    """How many crossbars hold weights, and how many of their cells."""
+    Zeros that fill a packed block up hold no weight of the network.
+    """
+    used = np.unique(program.tiles[:, [_CORE, _CROSSBAR]], axis=0)
     kinds = [machine.core_kinds[kind] for kind in machine.kind_of_core()]
-    tiles = {name: program.tiles[:, i].astype(np.int64) for i, name in enumerate(TILE_COLUMNS)}
-    used = np.unique(np.stack([tiles["core"], tiles["crossbar"]]), axis=1)
-    cells_of_core = np.array([k.crossbar.rows * k.crossbar.columns for k in kinds], np.int64)
-    per_weight = np.array([cells_per_weight(machine, kind) for kind in machine.kind_of_core()])
-    filled = (tiles["rows"] * tiles["columns"] * per_weight[tiles["core"]]).sum()
-    held = cells_of_core[used[0]].sum()
+    cells = np.array([kind.crossbar.rows * kind.crossbar.columns for kind in kinds])
+    scheme = CellScheme.of(machine.main_kind, program.weight_bits)
+    weights = sum(
+        prod(shape_of(op.weight)) * (op.replication.copies if op.replication else 1)
+        for op in module.body.block.ops
+        if isinstance(op, MatmulOp)
+    )
+    held = int(cells[used[:, 0]].sum())
     return Crossbars(
         counting=machine.crossbar_count,
-        used=used.shape[1],
+        used=len(used),
         available=sum(kind.crossbars for kind in kinds),
-        cell_utilisation=min(1.0, float(filled / held)) if held else 0.0,
+        cell_utilisation=weights * scheme.columns_per_weight / held if held else 0.0,
     )
-
-
-def cells_per_weight(machine: Machine, kind: str) -> int:
-    """Cells of one weight on a kind of core: bit slices, twice as many in column pairs."""
-    core = machine.core_kinds[kind]
-    slices = -(-machine.weight_bits // core.cell.bits)
-    return slices * (2 if core.crossbar.signed_weights == "differential" else 1)
 
 
 def crossbars_by_layer(program: Program) -> dict[str, int]:
@@ -98,7 +90,7 @@ def _layer(
     energy_pj: Mapping[str, float],
 ) -> Layer:
     source = op.source
-    name = source.node if source is not None else op.name
+    name = layer_name(op)
     placement = op.placement
     rows, columns, copies = _matrix(op)
     return Layer(
@@ -106,7 +98,7 @@ def _layer(
         op_type=source.op_type if source is not None else op.name,
         kind=_kind(op),
         shape=shape_of(op.result),
-        macs=macs(op),
+        macs=0 if isinstance(op, DigitalOp) else op.macs,
         rows=rows,
         columns=columns,
         copies=copies,

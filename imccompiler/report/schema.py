@@ -75,23 +75,32 @@ class Crossbars(Section):
     )
     used: Count = Field(description="crossbars that hold weights")
     available: Count = Field(description="crossbars of the machine")
-    cell_utilisation: Share = Field(description="share of the used crossbars' cells with a weight")
+    cell_utilisation: Share = Field(
+        description="share of the used crossbars' cells that hold a weight of the network"
+    )
 
 
 class OperatorCoverage(Section):
-    """One kind of ONNX operator in the network as imported."""
+    """All ops of one ONNX operator on one kind of unit, in the network as imported."""
 
     op_type: str = Field(description="ONNX operator")
-    count: Count = Field(description="nodes")
-    runs_on: str = Field(description="where it runs: crossbar, matrix, vector, or folded away")
+    unit: Literal["crossbar", "dynamic", "digital"] = Field(
+        description="crossbars, products of two activations, or digital units"
+    )
+    count: Count = Field(description="ops")
+    macs: Count = Field(description="multiply-accumulates of one image; 0 where none is counted")
+    elements: Count = Field(description="results of one image")
+    reason: str = Field(description="why they run there")
 
 
 class Coverage(Section):
-    """Which part of the network runs where."""
+    """Which part of the network's work runs where."""
 
-    operators: tuple[OperatorCoverage, ...] = Field(description="by operator")
+    operators: tuple[OperatorCoverage, ...] = Field(description="by operator, most work first")
     crossbar_macs: Count = Field(description="multiply-accumulates with static weights")
     dynamic_macs: Count = Field(description="multiply-accumulates of two activations")
+    digital_elements: Count = Field(description="results of digital operators")
+    crossbar_share: Share = Field(description="share of the multiply-accumulates on crossbars")
 
 
 class Check(Section):

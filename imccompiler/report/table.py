@@ -25,7 +25,7 @@ from imccompiler.report.units import (
 
 def summary(report: Report) -> RenderableType:
     """The figures of a compilation, one section below the other."""
-    parts: list[RenderableType] = [_figures(report)]
+    parts: list[RenderableType] = [figures(report)]
     if report.energy_pj is not None:
         parts.append(_energy(report.energy_pj.by_component, report.energy_pj.total))
     facts = _facts(report)
@@ -45,9 +45,9 @@ def layers(report: Report) -> Table:
             escape(layer.name),
             layer.op_type,
             layer.kind,
-            _shape(layer.shape),
+            shape_text(layer.shape),
             count_text(layer.macs) if layer.macs else "",
-            _shape((layer.rows, layer.columns)) if layer.rows and layer.columns else "",
+            shape_text((layer.rows, layer.columns)) if layer.rows and layer.columns else "",
             _maybe(layer.copies),
             _maybe(layer.crossbars),
             str(len(layer.cores)) if layer.cores else "",
@@ -80,12 +80,12 @@ def layer(item: Layer) -> Table:
     table.add_column(overflow="fold")
     rows = {
         "operator": f"{item.op_type} ({item.kind})",
-        "output": _shape(item.shape),
+        "output": shape_text(item.shape),
         "multiply-accumulates": count_text(item.macs),
-        "weight matrix": _shape((item.rows or 0, item.columns or 0)) if item.rows else NOTHING,
+        "weight matrix": shape_text((item.rows or 0, item.columns or 0)) if item.rows else NOTHING,
         "copies": _maybe(item.copies) or NOTHING,
         "crossbars": _maybe(item.crossbars) or NOTHING,
-        "cores": _ranges(item.cores) or NOTHING,
+        "cores": ranges(item.cores) or NOTHING,
         "energy": energy_text(item.energy_pj),
     }
     for key, value in rows.items():
@@ -95,7 +95,8 @@ def layer(item: Layer) -> Table:
     return table
 
 
-def _figures(report: Report) -> Table:
+def figures(report: Report) -> Table:
+    """Latency, interval and energy as planned, as simulated and as bound from below."""
     title = f"{escape(report.model)} on {escape(report.hardware)}, for {report.objective}"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
     table.add_column("")
@@ -128,6 +129,16 @@ def _figures(report: Report) -> Table:
         times_text(energy, bound and bound.energy_pj),
         bound.binds.energy if bound else "",
     )
+    return table
+
+
+def two_columns(rows: dict[str, str]) -> Table:
+    """Names and what they are."""
+    table = Table(box=box.SIMPLE, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in rows.items():
+        table.add_row(escape(name), escape(text))
     return table
 
 
@@ -218,7 +229,8 @@ def _table(*columns: str, title: str) -> Table:
     return Table(*columns, box=box.SIMPLE_HEAD, title=title, title_justify="left")
 
 
-def _shape(shape: tuple[int | None, ...]) -> str:
+def shape_text(shape: tuple[int | None, ...]) -> str:
+    """A shape, such as `1×64×56×56`."""
     return "×".join(str(size) for size in shape)
 
 
@@ -236,7 +248,7 @@ def _value(value: object) -> str:
     return json.dumps(value)
 
 
-def _ranges(numbers: tuple[int, ...]) -> str:
+def ranges(numbers: tuple[int, ...]) -> str:
     """Sorted numbers as ranges, such as `0-3, 8`."""
     starts = [n for i, n in enumerate(numbers) if i == 0 or numbers[i - 1] != n - 1]
     ends = [n for i, n in enumerate(numbers) if i == len(numbers) - 1 or numbers[i + 1] != n + 1]

@@ -114,9 +114,7 @@ def program_tile(weights: Array, scheme: CellScheme) -> ProgrammedTile:
         slices = [i % scheme.slices for i in range(len(planes))]
         full = [(1 << scheme.slice_bits(s)) - 1 for s in slices]
         flips = [_flips(xp, p, f, scheme.rows_active) for p, f in zip(planes, full, strict=True)]
-        planes = [
-            xp.where(flip, f - p, p) for p, f, flip in zip(planes, full, flips, strict=True)
-        ]
+        planes = [xp.where(flip, f - p, p) for p, f, flip in zip(planes, full, flips, strict=True)]
         flipped = xp.astype(xp.stack(flips), xp.float64)
         fulls = xp.asarray(full, dtype=xp.float64, device=device(weights))
         input_weight = input_weight + xp.sum(flipped * place * fulls[:, None], axis=0)
@@ -131,9 +129,7 @@ def program_tile(weights: Array, scheme: CellScheme) -> ProgrammedTile:
     )
 
 
-def _signed_planes(
-    xp: Any, w: Array, scheme: CellScheme
-) -> tuple[list[Array], list[float], float]:
+def _signed_planes(xp: Any, w: Array, scheme: CellScheme) -> tuple[list[Array], list[float], float]:
     """Non-negative cell levels of each bit line, their places, and the offset they carry."""
     bits = scheme.weight_bits
     base = [float(1 << (s * scheme.cell_bits)) for s in range(scheme.slices)]

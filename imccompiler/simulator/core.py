@@ -10,7 +10,7 @@ Everything that numba compiles stands in this file, since its cache looks at one
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
@@ -19,59 +19,68 @@ from numpy.typing import NDArray
 from imccompiler.program.isa import AUX, IMM, MAX_BITS, MAX_LOOP_DEPTH, OP, RD, RS1, RS2, Op
 
 F = TypeVar("F", bound=Callable[..., Any])
+Row = NDArray[np.int32]  # one instruction
+Line = NDArray[np.uint8]  # local memory of one image
+Values = NDArray[np.int64]
 
 
 def _compiled(function: F) -> F:
     return cast("F", numba.njit(cache=True, nogil=True)(function))
 
 
+class CoreArrays(NamedTuple):
+    """Everything that a core works on; all arrays but `code` and `groups` change in place.
+
+    Attributes:
+        code: Its instructions, shape (n, 7).
+        groups: Rows and outputs of its crossbar groups, shape (groups, 2).
+        state: Control state, see the indices below, shape (STATE_SIZE,).
+        registers: Shape (32,).
+        memory: Local memory of each image, shape (images, bytes).
+        defined: 1 where memory was written, shape (bytes,).
+        scratch: Room for operands of the stream's longest vector, shape (2, n).
+    """
+
+    code: NDArray[np.int32]
+    groups: NDArray[np.int64]
+    state: NDArray[np.int64]
+    registers: NDArray[np.int32]
+    memory: NDArray[np.uint8]
+    defined: NDArray[np.uint8]
+    scratch: Values
+
+
 # status of `run_core`
 FINISHED, OUTSIDE_CORE, UNDEFINED, BEYOND, OVERLAP, NO_WIDTHS, BAD_SHIFT, BAD_LOOP = range(8)
+_OK = FINISHED
 
-# entries of a core's control state, shape (STATE_SIZE,), int64
+# indices of the control state; with RESUME set, the caller carried out the instruction at PC
 PC, INPUT_BITS, OUTPUT_BITS, DEPTH, RESUME, BAD_ADDRESS, BAD_BYTES, _LOOPS = range(8)
 _LOOP_FIELDS = 3  # first instruction, end, rounds left
 STATE_SIZE = _LOOPS + _LOOP_FIELDS * MAX_LOOP_DEPTH
 
-_OK = FINISHED
-_SLDI, _SADDI, _SMULI = int(Op.SLDI), int(Op.SADDI), int(Op.SMULI)
-_SADD, _SSUB, _SMUL = int(Op.SADD), int(Op.SSUB), int(Op.SMUL)
-_SETBW, _LOOP, _MVMUL = int(Op.SETBW), int(Op.LOOP), int(Op.MVMUL)
-_VVADD, _VVSUB, _VVMAX, _VVMUL = int(Op.VVADD), int(Op.VVSUB), int(Op.VVMAX), int(Op.VVMUL)
-_VVSLL, _VVSRA, _VVDMUL = int(Op.VVSLL), int(Op.VVSRA), int(Op.VVDMUL)
-_VRELU, _VAVG, _VMV, _VVACC = int(Op.VRELU), int(Op.VAVG), int(Op.VMV), int(Op.VVACC)
-_LLDI, _LMV = int(Op.LLDI), int(Op.LMV)
+_SADDI, _SMULI, _SADD, _SSUB, _SMUL = (
+    int(op) for op in (Op.SADDI, Op.SMULI, Op.SADD, Op.SSUB, Op.SMUL)
+)
+_SETBW, _LOOP, _MVMUL, _LMV, _LLDI = (
+    int(op) for op in (Op.SETBW, Op.LOOP, Op.MVMUL, Op.LMV, Op.LLDI)
+)
+_VVADD, _VVSUB, _VVMAX, _VVMUL, _VVSLL, _VVSRA, _VVDMUL = (
+    int(op) for op in (Op.VVADD, Op.VVSUB, Op.VVMAX, Op.VVMUL, Op.VVSLL, Op.VVSRA, Op.VVDMUL)
+)
+_VRELU, _VAVG, _VMV, _VVACC = (int(op) for op in (Op.VRELU, Op.VAVG, Op.VMV, Op.VVACC))
 
 _HUGE = 1 << 62  # beyond every width: saturates whatever is written
 _HUGE_FLOAT = float(_HUGE)
 
 
 @_compiled
-def run_core(
-    code: NDArray[np.int32],
-    state: NDArray[np.int64],
-    registers: NDArray[np.int32],
-    memory: NDArray[np.uint8],
-    defined: NDArray[np.uint8],
-    scratch: NDArray[np.int64],
-    groups: NDArray[np.int64],
-) -> int:
-    """Run a core from where it stands.
+def run_core(core: CoreArrays) -> int:
+    """Run a core from where it stands, and say why it stopped; PC is then the instruction.
 
-    Args:
-        code: Its instructions, shape (n, 7).
-        state: Its control state; on return, PC is the instruction that stopped it. With RESUME
-            set, that instruction was carried out by the caller.
-        registers: Shape (32,).
-        memory: Local memory of each image, shape (images, bytes).
-        defined: 1 where memory was written, shape (bytes,).
-        scratch: At least the longest vector of the stream, shape (3, n).
-        groups: Rows and outputs of each crossbar group, shape (groups, 2); for an `mvmul` the
-            ranges are checked here.
-
-    Returns:
-        A status; OUTSIDE_CORE is the regular one.
+    OUTSIDE_CORE is the regular reason; for an `mvmul` the addresses have been checked.
     """
+    state, code = core.state, core.code
     pc = state[PC]
     if state[RESUME]:
         state[RESUME] = 0
@@ -79,34 +88,26 @@ def run_core(
     while pc < len(code):
         row = code[pc]
         op = row[OP]
-        status = _OK
         if op <= _SMUL:
-            _scalar(op, row, registers)
-        elif op == _SETBW:
-            state[INPUT_BITS] = row[IMM]
-            state[OUTPUT_BITS] = row[AUX]
-        elif op == _LOOP:
-            status = _enter_loop(row, state, pc, len(code))
-        elif op == _LMV:
-            status = _move(row, state, registers, memory, defined)
-        elif op == _LLDI:
-            status = _fill(row, state, registers, memory, defined)
-        elif _VVADD <= op <= _VVACC:
-            status = _vector(row, state, registers, memory, defined, scratch)
-        elif op == _MVMUL:
-            status = _check_mvmul(row, state, registers, defined, groups)
+            _scalar(row, core)
         else:
-            status = OUTSIDE_CORE
-        if status != _OK:
-            state[PC] = pc
-            return status
+            status = _control(row, pc, core) if op <= _LOOP else _act(row, core)
+            if status != _OK:
+                state[PC] = pc
+                return status
         pc = _next(state, pc)
     state[PC] = pc
     return FINISHED
 
 
 @_compiled
-def _next(state, pc):
+def _register(row: Row, column: int, core: CoreArrays) -> Any:
+    return np.int64(core.registers[row[column]])
+
+
+@_compiled
+def _next(state: Values, pc: int) -> Any:
+    """The instruction after `pc`; at the end of a loop's body its first one, rounds permitting."""
     pc += 1
     while state[DEPTH] > 0:
         loop = _LOOPS + _LOOP_FIELDS * (state[DEPTH] - 1)
@@ -120,25 +121,9 @@ def _next(state, pc):
 
 
 @_compiled
-def _enter_loop(row, state, pc, length):
-    depth = state[DEPTH]
-    loop = _LOOPS + _LOOP_FIELDS * depth
-    end = pc + 1 + row[AUX]
-    if row[IMM] < 1 or row[AUX] < 1 or depth >= MAX_LOOP_DEPTH or end > length:
-        return BAD_LOOP
-    if depth > 0 and end > state[loop - _LOOP_FIELDS + 1]:
-        return BAD_LOOP
-    state[loop] = pc + 1
-    state[loop + 1] = end
-    state[loop + 2] = row[IMM]
-    state[DEPTH] = depth + 1
-    return _OK
-
-
-@_compiled
-def _scalar(op, row, registers):
-    a = np.int64(registers[row[RS1]])
-    b = np.int64(registers[row[RS2]])
+def _scalar(row: Row, core: CoreArrays) -> None:
+    op = row[OP]
+    a, b = _register(row, RS1, core), _register(row, RS2, core)
     value = np.int64(row[IMM])
     if op == _SADDI:
         value = a + value
@@ -150,12 +135,51 @@ def _scalar(op, row, registers):
         value = a - b
     elif op == _SMUL:
         value = a * b
-    registers[row[RD]] = np.int32(value)  # wraps
+    core.registers[row[RD]] = np.int32(value)  # wraps
 
 
 @_compiled
-def check_read(state, defined, address, size):
+def _control(row: Row, pc: int, core: CoreArrays) -> int:
+    if row[OP] == _LOOP:
+        return _enter_loop(row, pc, core)
+    core.state[INPUT_BITS] = row[IMM]
+    core.state[OUTPUT_BITS] = row[AUX]
+    narrow, wide = min(row[IMM], row[AUX]), max(row[IMM], row[AUX])
+    return _OK if narrow >= 1 and wide <= MAX_BITS else NO_WIDTHS
+
+
+@_compiled
+def _enter_loop(row: Row, pc: int, core: CoreArrays) -> int:
+    state = core.state
+    depth = state[DEPTH]
+    loop = _LOOPS + _LOOP_FIELDS * depth
+    end = pc + 1 + row[AUX]
+    limit = state[loop - _LOOP_FIELDS + 1] if depth > 0 else len(core.code)
+    if row[IMM] < 1 or row[AUX] < 1 or depth >= MAX_LOOP_DEPTH or end > limit:
+        return BAD_LOOP
+    state[loop] = pc + 1
+    state[loop + 1] = end
+    state[loop + 2] = row[IMM]
+    state[DEPTH] = depth + 1
+    return _OK
+
+
+@_compiled
+def _act(row: Row, core: CoreArrays) -> int:
+    op = row[OP]
+    if _VVADD <= op <= _VVACC:
+        return _vector(row, core)
+    if op == _LMV:
+        return _move(row, core)
+    if op == _LLDI:
+        return _fill(row, core)
+    return _check_mvmul(row, core) if op == _MVMUL else OUTSIDE_CORE
+
+
+@_compiled
+def check_read(core: CoreArrays, address: int, size: int) -> int:
     """Status of reading bytes: inside the memory, and all written before."""
+    state, defined = core.state, core.defined
     state[BAD_ADDRESS], state[BAD_BYTES] = address, size
     if address < 0 or address + size > len(defined):
         return BEYOND
@@ -164,120 +188,163 @@ def check_read(state, defined, address, size):
         all_defined &= defined[i]
     if all_defined:
         return _OK
-    for i in range(address, address + size):
-        if not defined[i]:
-            state[BAD_ADDRESS] = i
-            break
+    while defined[state[BAD_ADDRESS]]:
+        state[BAD_ADDRESS] += 1
     return UNDEFINED
 
 
 @_compiled
-def check_write(state, defined, address, size):
+def check_write(core: CoreArrays, address: int, size: int) -> int:
     """Status of writing bytes; they count as written from here on."""
-    state[BAD_ADDRESS], state[BAD_BYTES] = address, size
-    if address < 0 or address + size > len(defined):
+    core.state[BAD_ADDRESS], core.state[BAD_BYTES] = address, size
+    if address < 0 or address + size > len(core.defined):
         return BEYOND
-    defined[address : address + size] = 1
+    core.defined[address : address + size] = 1
     return _OK
 
 
 @_compiled
-def _overlap(a, a_size, b, b_size):
+def _overlap(a: int, a_size: int, b: int, b_size: int) -> bool:
     return a < b + b_size and b < a + a_size
 
 
 @_compiled
-def _move(row, state, registers, memory, defined):
-    target, source, size = registers[row[RD]], registers[row[RS1]], row[IMM]
-    status = check_read(state, defined, source, size)
+def _move(row: Row, core: CoreArrays) -> int:
+    target, source, size = _register(row, RD, core), _register(row, RS1, core), row[IMM]
+    status = check_read(core, source, size)
     if status == _OK:
-        status = check_write(state, defined, target, size)
-    if status == _OK:
-        forwards = target <= source
-        for i in range(len(memory)):
-            line = memory[i]
-            if forwards:
-                for k in range(size):
-                    line[target + k] = line[source + k]
-            else:
-                for k in range(size - 1, -1, -1):
-                    line[target + k] = line[source + k]
-    return status
-
-
-@_compiled
-def _fill(row, state, registers, memory, defined):
-    target, size = registers[row[RD]], row[IMM]
-    status = check_write(state, defined, target, size)
-    if status == _OK:
-        memory[:, target : target + size] = np.uint8(row[AUX] & 255)
-    return status
-
-
-@_compiled
-def _check_mvmul(row, state, registers, defined, groups):
-    group = row[IMM]
-    if state[INPUT_BITS] == 0:
-        return NO_WIDTHS
-    if group < 0 or group >= len(groups):
-        return OUTSIDE_CORE  # the caller knows no such group and says so
-    source, source_bytes = registers[row[RS1]], groups[group, 0] * ((state[INPUT_BITS] + 7) // 8)
-    target, target_bytes = registers[row[RD]], groups[group, 1] * ((state[OUTPUT_BITS] + 7) // 8)
-    status = check_read(state, defined, source, source_bytes)
-    if status == _OK:
-        status = check_write(state, defined, target, target_bytes)
-    if status == _OK and _overlap(source, source_bytes, target, target_bytes):
-        status = OVERLAP
-    return OUTSIDE_CORE if status == _OK else status
-
-
-@_compiled
-def _vector(row, state, registers, memory, defined, scratch):
-    op, n = row[OP], row[IMM]
-    input_bits, output_bits = state[INPUT_BITS], state[OUTPUT_BITS]
-    if input_bits < 1 or input_bits > MAX_BITS or output_bits < 1 or output_bits > MAX_BITS:
-        return NO_WIDTHS
-    same = op == _VVADD or op == _VVSUB or op == _VVMAX or op == _VRELU or op == _VMV
-    result_bits = input_bits if same else output_bits
-    results = 1 if op == _VVDMUL or op == _VAVG else n
-    size, result_size = n * ((input_bits + 7) // 8), results * ((result_bits + 7) // 8)
-    target, first, second = registers[row[RD]], registers[row[RS1]], registers[row[RS2]]
-    two_operands = op <= _VVDMUL
-
-    status = check_read(state, defined, first, size)
-    if status == _OK and two_operands:
-        status = check_read(state, defined, second, size)
-    if status == _OK and op == _VVACC:
-        status = check_read(state, defined, target, result_size)
-    if status == _OK:
-        status = check_write(state, defined, target, result_size)
+        status = check_write(core, target, size)
     if status != _OK:
         return status
-    in_place = results == n and result_bits == input_bits
-    if _overlap(first, size, target, result_size) and not (in_place and first == target):
-        return OVERLAP
-    if two_operands and _overlap(second, size, target, result_size):
-        if not (in_place and second == target):
-            return OVERLAP
-
-    a, b = scratch[0], scratch[1]
-    for i in range(len(memory)):
-        line = memory[i]
-        _decode(line, first, n, input_bits, a)
-        if two_operands:
-            _decode(line, second, n, input_bits, b)
-        elif op == _VVACC:
-            _decode(line, target, n, output_bits, b)
-        if not _compute(op, n, input_bits, a, b):
-            return BAD_SHIFT
-        _encode(a, results, line, target, result_bits)
+    for i in range(len(core.memory)):
+        line = core.memory[i]
+        if target <= source:
+            for k in range(size):
+                line[target + k] = line[source + k]
+        else:  # backwards, so that nothing is overwritten before it is read
+            for k in range(size - 1, -1, -1):
+                line[target + k] = line[source + k]
     return _OK
 
 
 @_compiled
-def _compute(op, n, bits, a, b):
-    """Values of `a` (and `b`) of `bits` bits to results in `a`; False for a negative shift."""
-    if op == _VVADD or op == _VVACC:
+def _fill(row: Row, core: CoreArrays) -> int:
+    target, size = _register(row, RD, core), row[IMM]
+    status = check_write(core, target, size)
+    if status == _OK:
+        core.memory[:, target : target + size] = np.uint8(row[AUX] & 255)
+    return status
+
+
+@_compiled
+def _check_mvmul(row: Row, core: CoreArrays) -> int:
+    group = row[IMM]
+    if core.state[INPUT_BITS] == 0:
+        return NO_WIDTHS
+    if group < 0 or group >= len(core.groups):
+        return OUTSIDE_CORE  # the caller knows no such group and says so
+    source, target = _register(row, RS1, core), _register(row, RD, core)
+    size = core.groups[group, 0] * ((core.state[INPUT_BITS] + 7) // 8)
+    result_size = core.groups[group, 1] * ((core.state[OUTPUT_BITS] + 7) // 8)
+    status = check_read(core, source, size)
+    if status == _OK:
+        status = check_write(core, target, result_size)
+    if status == _OK:
+        status = OVERLAP if _overlap(source, size, target, result_size) else OUTSIDE_CORE
+    return status
+
+
+class _Vector(NamedTuple):
+    """Addresses, sizes and widths of a vector instruction."""
+
+    op: int
+    n: int
+    results: int
+    input_bits: int
+    result_bits: int
+    target: int
+    first: int
+    second: int
+    size: int
+    result_size: int
+
+
+@_compiled
+def _vector(row: Row, core: CoreArrays) -> int:
+    state = core.state
+    if state[INPUT_BITS] == 0:
+        return NO_WIDTHS
+    op, n, input_bits = row[OP], int(row[IMM]), state[INPUT_BITS]
+    result_bits = state[OUTPUT_BITS]
+    if op in (_VVADD, _VVSUB, _VVMAX, _VRELU, _VMV):
+        result_bits = input_bits
+    results = 1 if op in (_VVDMUL, _VAVG) else n
+    v = _Vector(
+        op,
+        n,
+        results,
+        input_bits,
+        result_bits,
+        _register(row, RD, core),
+        _register(row, RS1, core),
+        _register(row, RS2, core),
+        n * ((input_bits + 7) // 8),
+        results * ((result_bits + 7) // 8),
+    )
+    status = _check_vector(v, core)
+    if status != _OK:
+        return status
+    for i in range(len(core.memory)):
+        if not _vector_line(v, core.memory[i], core.scratch[0], core.scratch[1]):
+            return BAD_SHIFT
+    return _OK
+
+
+@_compiled
+def _check_vector(v: _Vector, core: CoreArrays) -> int:
+    status = check_read(core, v.first, v.size)
+    if status == _OK and v.op <= _VVDMUL:
+        status = check_read(core, v.second, v.size)
+    if status == _OK and v.op == _VVACC:
+        status = check_read(core, v.target, v.result_size)
+    if status == _OK:
+        status = check_write(core, v.target, v.result_size)
+    if status == _OK and _forbidden_overlap(v, v.first):
+        status = OVERLAP
+    if status == _OK and v.op <= _VVDMUL and _forbidden_overlap(v, v.second):
+        status = OVERLAP
+    return status
+
+
+@_compiled
+def _forbidden_overlap(v: _Vector, operand: int) -> bool:
+    """Whether the result overlaps an operand other than in place."""
+    in_place = v.results == v.n and v.result_bits == v.input_bits and operand == v.target
+    return not in_place and _overlap(operand, v.size, v.target, v.result_size)
+
+
+@_compiled
+def _vector_line(v: _Vector, line: Line, a: Values, b: Values) -> bool:
+    """A vector instruction on one image; False for a negative shift."""
+    _decode(line, v.first, v.n, v.input_bits, a)
+    if v.op <= _VVDMUL:
+        _decode(line, v.second, v.n, v.input_bits, b)
+    elif v.op == _VVACC:
+        _decode(line, v.target, v.n, v.result_bits, b)
+    if v.op in (_VVSLL, _VVSRA):
+        if not _shift(v.op, v.n, a, b):
+            return False
+    elif v.op in (_VVMUL, _VVDMUL, _VAVG):
+        _multiply(v, a, b)
+    else:
+        _combine(v.op, v.n, a, b)
+    _encode(a, v.results, line, v.target, v.result_bits)
+    return True
+
+
+@_compiled
+def _combine(op: int, n: int, a: Values, b: Values) -> None:
+    if op in (_VVADD, _VVACC):
         for k in range(n):
             a[k] += b[k]
     elif op == _VVSUB:
@@ -286,35 +353,28 @@ def _compute(op, n, bits, a, b):
     elif op == _VVMAX:
         for k in range(n):
             a[k] = max(a[k], b[k])
-    elif op == _VVMUL:
-        for k in range(n):
-            a[k] = _product(a[k], b[k]) if bits > 32 else a[k] * b[k]
-    elif op == _VVSLL or op == _VVSRA:
-        for k in range(n):
-            if b[k] < 0:
-                return False
-            a[k] = _shift_left(a[k], b[k]) if op == _VVSLL else _shift_right(a[k], b[k])
     elif op == _VRELU:
         for k in range(n):
             a[k] = max(a[k], 0)
-    elif op == _VVDMUL:
-        a[0] = _dot(n, a, b)
-    elif op == _VAVG:
-        b[:n] = 1
-        a[0] = _divide(_dot(n, a, b), n)
-    return True
 
 
 @_compiled
-def _product(a, b):
-    estimate = float(a) * float(b)
-    if estimate >= _HUGE_FLOAT:
-        return _HUGE
-    return -_HUGE if estimate <= -_HUGE_FLOAT else a * b
+def _multiply(v: _Vector, a: Values, b: Values) -> None:
+    if v.op == _VAVG:
+        b[: v.n] = 1
+        a[0] = _divide(_dot(v.n, a, b), v.n)
+    elif v.op == _VVDMUL:
+        a[0] = _dot(v.n, a, b)
+    elif v.input_bits <= 32:
+        for k in range(v.n):
+            a[k] *= b[k]
+    else:
+        for k in range(v.n):
+            a[k] = _dot(1, a[k : k + 1], b[k : k + 1])
 
 
 @_compiled
-def _dot(n, a, b):
+def _dot(n: int, a: Values, b: Values) -> int:
     """Sum of products; beyond 2^62 that bound, so that it saturates and never wraps."""
     total, estimate = 0, 0.0
     for k in range(n):
@@ -326,28 +386,39 @@ def _dot(n, a, b):
 
 
 @_compiled
-def _shift_left(value, shift):
-    if value == 0 or (shift < 62 and abs(value) <= _HUGE >> shift):
-        return value << shift if shift < 62 else value
+def _shift(op: int, n: int, a: Values, b: Values) -> bool:
+    for k in range(n):
+        if b[k] < 0:
+            return False
+        a[k] = _shift_left(a[k], b[k]) if op == _VVSLL else _shift_right(a[k], b[k])
+    return True
+
+
+@_compiled
+def _shift_left(value: int, shift: int) -> int:
+    if value == 0:
+        return value
+    if shift < 62 and abs(value) <= _HUGE >> shift:
+        return value << shift
     return _HUGE if value > 0 else -_HUGE
 
 
 @_compiled
-def _shift_right(value, shift):
+def _shift_right(value: int, shift: int) -> int:
     """Division by 2^shift, ties to even."""
     if shift == 0:
         return value
     if shift > 62:
-        return value * 0
+        return 0
     quotient = value >> shift
-    rest, half = value - (quotient << shift), 1 << (shift - 1)
+    rest, half = value - (quotient << shift), np.int64(1) << (shift - 1)
     if rest > half or (rest == half and quotient & 1):
         quotient += 1
     return quotient
 
 
 @_compiled
-def _divide(value, n):
+def _divide(value: int, n: int) -> int:
     """Division by n > 0, ties to even."""
     quotient = value // n
     twice = 2 * (value - quotient * n)
@@ -357,8 +428,8 @@ def _divide(value, n):
 
 
 @_compiled
-def _decode(line, address, n, bits, out):
-    """n values of `bits` bits at an address."""
+def _decode(line: Line, address: int, n: int, bits: int, out: Values) -> None:
+    """Read values of `bits` bits."""
     width, shift = (bits + 7) // 8, 64 - bits
     if width == 1:
         for k in range(n):
@@ -377,19 +448,14 @@ def _decode(line, address, n, bits, out):
 
 
 @_compiled
-def _encode(values, n, line, address, bits):
-    """Write n values, saturated to `bits` bits."""
+def _encode(values: Values, n: int, line: Line, address: int, bits: int) -> None:
+    """Write values, saturated to `bits` bits."""
     width = (bits + 7) // 8
     high = (np.int64(1) << (bits - 1)) - 1
     low = -high - 1
     if width == 1:
         for k in range(n):
             line[address + k] = np.uint8(min(max(values[k], low), high) & 255)
-    elif width == 2:
-        for k in range(n):
-            value = min(max(values[k], low), high)
-            line[address + 2 * k] = np.uint8(value & 255)
-            line[address + 2 * k + 1] = np.uint8((value >> 8) & 255)
     else:
         for k in range(n):
             value = min(max(values[k], low), high)
@@ -398,10 +464,8 @@ def _encode(values, n, line, address, bits):
 
 
 @_compiled
-def read_values(
-    memory: NDArray[np.uint8], address: int, n: int, bits: int
-) -> NDArray[np.int64]:
-    """n values of `bits` bits at an address of every image, shape (images, n)."""
+def read_values(memory: NDArray[np.uint8], address: int, n: int, bits: int) -> Values:
+    """Values of `bits` bits of every image, shape (images, n)."""
     out = np.empty((len(memory), n), np.int64)
     for i in range(len(memory)):
         _decode(memory[i], address, n, bits, out[i])
@@ -409,9 +473,7 @@ def read_values(
 
 
 @_compiled
-def write_values(
-    memory: NDArray[np.uint8], address: int, values: NDArray[np.int64], bits: int
-) -> None:
+def write_values(memory: NDArray[np.uint8], address: int, values: Values, bits: int) -> None:
     """Write values of every image, shape (images, n), saturated to `bits` bits."""
     for i in range(len(memory)):
         _encode(values[i], values.shape[1], memory[i], address, bits)

@@ -313,9 +313,11 @@ class MatmulRequant:
             input_code: Codes of the layer's input.
             output_code: Codes of its result.
         """
-        real = weight.astype(_sum_type(weight.shape[1]), copy=False)
-        total = real.sum(axis=1).astype(np.float64)
-        absolute = np.abs(real).sum(axis=1).astype(np.float64)
+        magnitude = np.abs(weight.astype(np.float32, copy=False))
+        exact = magnitude.max(initial=0) * weight.shape[1] < 2**24  # in float32, which is faster
+        kind = np.float32 if exact else np.float64
+        total = weight.sum(axis=1, dtype=kind).astype(np.float64)
+        absolute = magnitude.sum(axis=1, dtype=kind).astype(np.float64)
         ups, downs = (absolute + total) / 2, (absolute - total) / 2
         low, high = code_range(input_code.bits)
         lowest, highest = ups * low - downs * high, ups * high - downs * low
@@ -365,11 +367,6 @@ def requantize(
     """Codes from sums: add, multiply, shift with round half to even, saturate; broadcasts."""
     scaled = (sums + bias.astype(np.int64)) * multiplier.astype(np.int64)
     return saturate(shift_round_half_even(scaled, shift), bits)
-
-
-def _sum_type(rows: int) -> type:
-    """A type in which sums of weights are exact: float32 holds 24 bits, and is fast."""
-    return np.float32 if rows < 2**24 // 2**16 else np.float64
 
 
 def _accumulator_range(

@@ -1,0 +1,35 @@
+"""Area of a machine, by component."""
+
+from __future__ import annotations
+
+from imccompiler.hardware.schema import CoreKind, Machine
+
+UM2_PER_MM2 = 1e6
+
+
+def core_area_um2(kind: CoreKind) -> dict[str, float]:
+    """One core of a kind, without its router."""
+    crossbar = kind.crossbar
+    return {
+        "crossbar": kind.crossbars * crossbar.array_area_um2,
+        "adc": kind.crossbars * crossbar.adc.per_crossbar * crossbar.adc.area_um2,
+        "periphery": kind.crossbars * crossbar.periphery_area_um2,
+        "local_memory": kind.local_memory.area_um2,
+        "vector": kind.vector.area_um2,
+        "matrix": kind.matrix.area_um2 if kind.matrix else 0.0,
+        "other": kind.other_area_um2,
+    }
+
+
+def area_mm2(machine: Machine) -> dict[str, float]:
+    """All chips of the package, by component."""
+    chip = machine.chip
+    total = {
+        "noc": machine.core_count * chip.noc.router_area_um2,
+        "global_memory": chip.global_memory.area_um2,
+        "other": chip.other_area_um2,
+    }
+    for cores in chip.cores:
+        for component, area in core_area_um2(machine.core_kinds[cores.kind]).items():
+            total[component] = total.get(component, 0.0) + cores.count * area
+    return {name: machine.package.chips * area / UM2_PER_MM2 for name, area in total.items()}

@@ -1,0 +1,98 @@
+"""Time of transfers between cores and to the global memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imccompiler.cost.rounding import Count, ceil_div, picoseconds
+from imccompiler.cost.timing import PortTiming
+from imccompiler.hardware.schema import Machine
+
+
+def hops(machine: Machine) -> NDArray[np.int64]:
+    """Hops between every two cores, shape (cores, cores).
+
+    On a mesh the Manhattan distance of their places (cores stand row by row), on a bus 1.
+    """
+    cores = np.arange(machine.core_count)
+    if machine.chip.noc.topology == "bus":
+        return (cores[:, None] != cores[None, :]).astype(np.int64)
+    row, column = np.divmod(cores, machine.chip.grid[1])
+    return np.abs(row[:, None] - row[None, :]) + np.abs(column[:, None] - column[None, :])
+
+
+def flit_ps(machine: Machine) -> NDArray[np.int64]:
+    """Latency of a flit between every two cores, shape (cores, cores).
+
+    base_ns + hop_ns * hops, rounded (half to even) to the clock of the main kind of core, as
+    the table that PIMCOMP gives to pimsim-nn.
+    """
+    noc = machine.chip.noc
+    period = machine.main_kind.period_ns
+    periods = np.rint((noc.base_ns + noc.hop_ns * hops(machine)) / period)
+    return np.rint(periods * (period * 1000)).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetworkTiming:
+    """Times of transfers, all in picoseconds; cores, sizes and results can be arrays.
+
+    Attributes:
+        flit_bytes: Bytes of a flit.
+        core_flit_ps: Latency of a flit between every two cores, int64 of shape (cores, cores).
+        global_flit_ps: Latency of a flit between a core and the global memory.
+        global_port: The global memory.
+    """
+
+    flit_bytes: int
+    core_flit_ps: NDArray[np.int64]
+    global_flit_ps: int
+    global_port: PortTiming
+
+    @staticmethod
+    def of(machine: Machine) -> NetworkTiming:
+        """The network of a machine."""
+        noc, period = machine.chip.noc, machine.main_kind.period_ns
+        return NetworkTiming(
+            noc.flit_bytes,
+            flit_ps(machine),
+            picoseconds(round(noc.global_memory_ns / period) * period),
+            PortTiming.of(machine.chip.global_memory),
+        )
+
+    def flits(self, size_bytes: Count) -> Count:
+        """Flits of a message."""
+        return ceil_div(size_bytes, self.flit_bytes)
+
+    def message_ps(self, source: Any, target: Any, size_bytes: Any) -> Any:
+        """NoC(n) between two cores; flits follow each other without overlap."""
+        return self.core_flit_ps[source, target] * self.flits(size_bytes)
+
+    def handshake_ps(self, source: Any, target: Any) -> Any:
+        """2 NoC(1): a sender asks and the receiver answers before the data moves."""
+        return self.core_flit_ps[source, target] + self.core_flit_ps[target, source]
+
+    def send_ps(self, port: PortTiming, source: Any, target: Any, size_bytes: Any) -> Any:
+        """`send` once the receiver waits; the data then travels by itself for NoC(n)."""
+        return self.handshake_ps(source, target) + port.read_ps(size_bytes)
+
+    def delivery_ps(
+        self, sender: PortTiming, receiver: PortTiming, source: Any, target: Any, size_bytes: Any
+    ) -> Any:
+        """From a `send` that finds its receiver waiting to the data lying in its memory."""
+        sent = self.send_ps(sender, source, target, size_bytes)
+        return sent + self.message_ps(source, target, size_bytes) + receiver.write_ps(size_bytes)
+
+    def ld_ps(self, port: PortTiming, size_bytes: Count) -> Count:
+        """`ld` when the global memory is idle: NoC(1) + GMr(n) + LMw(n)."""
+        moved = self.global_port.read_ps(size_bytes) + port.write_ps(size_bytes)
+        return moved + self.global_flit_ps
+
+    def st_ps(self, port: PortTiming, size_bytes: Count) -> Count:
+        """`st` when the global memory is idle: LMr(n) + NoC(n) + GMw(n)."""
+        travel = self.flits(size_bytes) * self.global_flit_ps
+        return port.read_ps(size_bytes) + travel + self.global_port.write_ps(size_bytes)

@@ -1,0 +1,99 @@
+"""ONNX in, a module of the `imc` dialect out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.utils.exceptions import VerifyException
+
+from imccompiler.errors import ModelError
+from imccompiler.frontend.bind import bind, forget_types
+from imccompiler.frontend.coverage import Coverage, coverage_of
+from imccompiler.frontend.importer import import_graph, read_graph
+from imccompiler.frontend.normalise import normalise
+from imccompiler.frontend.read import read_model
+from imccompiler.frontend.skeleton import split
+from imccompiler.ir.store import WeightStore
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network as the compiler takes it.
+
+    Attributes:
+        module: At network level.
+        store: Its weights.
+        coverage: What runs on crossbars, and why the rest does not.
+        opset: Version of ONNX's default operator domain that the model used.
+        name: Of the model's file, else of its graph.
+        bindings: Every dimension and scalar that was bound, those by default included.
+        notes: Things the user should know.
+    """
+
+    module: ModuleOp
+    store: WeightStore
+    coverage: Coverage
+    opset: int
+    name: str
+    bindings: Mapping[str, int | float]
+    notes: tuple[str, ...] = ()
+
+
+def load_onnx(
+    source: Path | str | bytes | ModelProto,
+    bindings: Mapping[str, int | float | bool] | None = None,
+    *,
+    shapes_only: bool = False,
+) -> Network:
+    """Read an ONNX model and import it.
+
+    Args:
+        source: A file, the bytes of one, or a model in memory; it is not changed.
+        bindings: Sizes of dynamic dimensions (by name, or `input.axis`) and values of scalar
+            inputs. The leading dimension of an image input is 1 unless bound.
+        shapes_only: Put seeded values where weights are absent or large: for time, energy and
+            area, not for accuracy.
+
+    Raises:
+        ModelError: The model is damaged, not static, or not expressible in the dialect.
+    """
+    model = read_model(source)
+    light, constants = split(model.proto, model.folder, shapes_only=shapes_only)
+    inputs = [i.name for i in model.proto.graph.input if i.name not in constants]
+    bound = bind(light, inputs, bindings or {})
+    if bound:
+        forget_types(light)
+    static, folded = split(normalise(light), None)
+    constants.update(folded)
+    free = tuple(name for name in inputs if name not in bound)
+    module, store = import_graph(read_graph(static, free, constants, model.opset))
+    try:
+        module.verify()
+    except VerifyException as error:
+        raise ModelError(f"is not consistent: {error}", where=model.name) from error
+    return Network(
+        module,
+        store,
+        coverage_of(module),
+        model.opset,
+        model.name,
+        MappingProxyType(bound),
+        _notes(bound, bindings or {}, shapes_only=shapes_only),
+    )
+
+
+def _notes(
+    bound: Mapping[str, int | float], bindings: Mapping[str, object], *, shapes_only: bool
+) -> tuple[str, ...]:
+    notes = [f"dimension {name} was bound to 1" for name in bound if name not in bindings]
+    if shapes_only:
+        notes.append("weights that are absent or large were replaced by seeded ones")
+    return tuple(notes)

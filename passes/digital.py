@@ -1,0 +1,497 @@
+"""Tasks of the digital operators: which tiles they make, and the template of each tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.ir import SSAValue
+
+from imccompiler.hardware.schema import Machine
+from imccompiler.ir.attributes import to_python
+from imccompiler.ir.dialect import DigitalOp, DynamicMatmulOp, WeightOp, shape_of
+from imccompiler.ir.store import WeightStore
+from imccompiler.passes.compute import (
+    PieceShape,
+    add_template,
+    average_template,
+    function_template,
+    max_pool_template,
+    relu_template,
+)
+from imccompiler.passes.encoding import encode
+from imccompiler.passes.geometry import Box, Window2d, cut
+from imccompiler.passes.pools import pool_window
+from imccompiler.passes.taskgraph import Kind, Side, Task, TaskGraph
+from imccompiler.passes.template import Template
+from imccompiler.passes.values import Gatherer, Tile, Value
+from imccompiler.program.artifact import Function, Operand, Quantization
+from imccompiler.program.isa import byte_width
+from imccompiler.simulator.digital import integer_form
+from imccompiler.simulator.integer import AddParameters, AverageParameters
+
+STRIP_ELEMENTS = 2048  # constants of an elementwise operator cover so many elements
+GLOBAL_SPLIT = 8  # cores that share the channels of a global pooling
+
+ROW_WISE = frozenset({"Softmax", "LogSoftmax", "LayerNormalization"})
+ELEMENTWISE = frozenset(
+    {
+        "Relu",
+        "LeakyRelu",
+        "Clip",
+        "Sigmoid",
+        "Tanh",
+        "Erf",
+        "Exp",
+        "Sqrt",
+        "Reciprocal",
+        "Neg",
+        "Abs",
+        "Log",
+        "HardSigmoid",
+        "HardSwish",
+        "Gelu",
+        "Softplus",
+        "Identity",
+    }
+)
+
+
+class DigitalBuilder:
+    """Adds the tasks of digital operators to a graph."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        graph: TaskGraph,
+        gatherer: Gatherer,
+        values: dict[SSAValue, Value],
+        functions: list[Function],
+        store: WeightStore,
+    ) -> None:
+        self._machine = machine
+        self._graph = graph
+        self._gatherer = gatherer
+        self._values = values
+        self._functions = functions
+        self._store = store
+        self._constants: dict[tuple[Any, ...], int] = {}
+        self._templates: dict[tuple[Any, ...], Template] = {}
+        self._next_core = 0
+
+    def build(
+        self,
+        op: DigitalOp | DynamicMatmulOp,
+        layer: int,
+        value: Value,
+        quants: Mapping[SSAValue, Quantization],
+    ) -> None:
+        """Add the tasks that compute `value`."""
+        job = _Job(op, layer, value, quants)
+        match self._form(job):
+            case "add":
+                self._add(job)
+            case "maxpool":
+                self._pool(job, self._max_pool)
+            case "average":
+                self._pool(job, self._average)
+            case "relu":
+                self._relu(job)
+            case "move" if self._rename(job) or self._concatenate(job):
+                pass
+            case _:
+                self._function(job)
+
+    def _form(self, job: _Job) -> str:
+        if isinstance(job.op, DynamicMatmulOp):
+            return "function"
+        if any(isinstance(v.owner, WeightOp) for v in job.op.operands_):
+            return "function"
+        return integer_form(
+            job.op_type,
+            job.attributes,
+            [shape_of(v) for v in job.operands],
+            [job.quants[v] for v in job.operands],
+            job.quants[job.op.result],
+        )
+
+    # ---- tiles
+
+    def _follow(self, job: _Job) -> list[tuple[int, Box]]:
+        """The tiles of the first operand: for operators that need the same box of each."""
+        return [(t.core, t.box) for t in self._values[job.operands[0]].tiles]
+
+    def _one_core(self, job: _Job) -> int:
+        """A core for an operator that is not split: a pinned one, else in turn."""
+        if job.op.placement is not None:
+            return job.op.placement.cores[0]
+        candidates = sorted({t.core for t in self._values[job.operands[0]].tiles})
+        self._next_core += 1
+        return candidates[self._next_core % len(candidates)]
+
+    # ---- integer forms
+
+    def _add(self, job: _Job) -> None:
+        a, b = (job.quants[v] for v in job.operands)
+        out = job.quants[job.op.result]
+        p = AddParameters.from_quants(a, b, out, subtract=job.op_type == "Sub")
+        product = max(p.product_bits, p.sum_bits)
+        bits = a.bits
+        wide = byte_width(p.multiplier_bits) * 8 if p.multiplier_bits > bits else bits
+        for rank, (core, box) in enumerate(self._follow(job)):
+            operands, done = self._operands(job, box, core, rank)
+            strip = min(box.size, STRIP_ELEMENTS)
+            constant = self._constant_maker(core, strip)
+            buffers = (
+                *operands,
+                constant(1, bits),
+                constant(p.multiplier_a, wide),
+                constant(p.multiplier_b, wide),
+                constant(p.offset, product),
+                constant(p.shift, product),
+                self._scratch(core, strip, wide),
+                self._scratch(core, strip, product),
+                self._scratch(core, strip, product),
+            )
+            template = self._template(
+                ("add", job.layer, box.size, strip),
+                lambda size=box.size, n=strip: add_template(
+                    job.layer, size, n, bits, p.multiplier_bits, product
+                ),
+            )
+            self._emit(job, core, box, rank, template, buffers, done)
+
+    def _relu(self, job: _Job) -> None:
+        quant = job.quants[job.op.result]
+        for rank, (core, box) in enumerate(self._follow(job)):
+            operands, done = self._operands(job, box, core, rank)
+            strip = min(box.size, STRIP_ELEMENTS)
+            zero = self._constant_maker(core, strip)(quant.zero_point, quant.bits)
+            template = self._template(
+                ("relu", job.layer, box.size),
+                lambda size=box.size, n=strip: relu_template(job.layer, size, n, quant.bits),
+            )
+            self._emit(job, core, box, rank, template, (*operands, zero), done)
+
+    def _pool(
+        self, job: _Job, make: Callable[[_Job, Window2d, PieceShape, int], tuple[Template, tuple[int, ...]]]
+    ) -> None:
+        source = self._values[job.operands[0]]
+        window = pool_window(job.op_type, job.attributes, source.layout, job.value.layout)
+        quant = job.quants[job.op.result]
+        lowest = quant.low  # padding never wins a maximum; averages have none
+        for rank, (core, box) in enumerate(self._pool_tiles(job, source, window)):
+            reach = window.reach(box)
+            buffer, done = self._gatherer.gather(source, reach, core, job.layer, rank, lowest)
+            template, buffers = make(job, window, PieceShape(box, reach), core)
+            self._emit(job, core, box, rank, template, (buffer, *buffers), done)
+
+    def _pool_tiles(self, job: _Job, source: Value, window: Window2d) -> list[tuple[int, Box]]:
+        """Outputs go to the core that has the first input of their window, roughly."""
+        whole = job.value.layout.whole
+        if whole.positions == 1:
+            cores = sorted({t.core for t in source.tiles})[:GLOBAL_SPLIT]
+            ranges = cut(whole.channels, len(cores))
+            return [
+                (core, whole._replace(c0=c0, c1=c1))
+                for core, (c0, c1) in zip(cores, ranges, strict=False)
+            ]
+        tiles: list[tuple[int, Box]] = []
+        for t in source.tiles:
+            y0, y1 = (-(-y // window.stride[0]) for y in (t.box.y0, t.box.y1))
+            x0, x1 = (-(-x // window.stride[1]) for x in (t.box.x0, t.box.x1))
+            if t.box.y1 == source.layout.whole.y1:
+                y1 = whole.y1
+            if t.box.x1 == source.layout.whole.x1:
+                x1 = whole.x1
+            box = t.box._replace(y0=y0, y1=y1, x0=x0, x1=x1).intersect(whole)
+            if box is not None:
+                tiles.append((t.core, box))
+        return tiles
+
+    def _max_pool(
+        self, job: _Job, window: Window2d, shape: PieceShape, core: int
+    ) -> tuple[Template, tuple[int, ...]]:
+        del core
+        bits = job.quants[job.op.result].bits
+        template = self._template(
+            ("max", job.layer, shape.box.shape, shape.reach.shape),
+            lambda: max_pool_template(job.layer, window, shape, bits),
+        )
+        return template, ()
+
+    def _average(
+        self, job: _Job, window: Window2d, shape: PieceShape, core: int
+    ) -> tuple[Template, tuple[int, ...]]:
+        quant, out = job.quants[job.operands[0]], job.quants[job.op.result]
+        p = AverageParameters.from_quants(quant, out, window.kernel[0] * window.kernel[1])
+        channels = shape.box.channels
+        row = shape.reach.width * channels
+        constant = self._constant_maker(core, channels)
+        buffers = (
+            self._scratch(core, shape.reach.size, p.sum_bits),
+            self._scratch(core, channels, p.sum_bits),
+            self._scratch(core, channels, p.product_bits),
+            self._constant_maker(core, row)(1, quant.bits),
+            constant(p.multiplier, p.sum_bits),
+            constant(p.offset, p.product_bits),
+            constant(p.shift, p.product_bits),
+        )
+        template = self._template(
+            ("average", job.layer, shape.box.shape, shape.reach.shape),
+            lambda: average_template(
+                job.layer, window, shape, quant.bits, p.sum_bits, p.product_bits
+            ),
+        )
+        return template, buffers
+
+    # ---- movement
+
+    def _rename(self, job: _Job) -> bool:
+        """The result's bytes are the operand's, in the same order: its tiles serve as they are."""
+        source = self._values[job.operands[0]]
+        a = [n for n in (source.layout.shape[i] for i in source.layout.axes) if n > 1]
+        b = [n for n in (job.value.layout.shape[i] for i in job.value.layout.axes) if n > 1]
+        if job.op_type not in ("Reshape", "Squeeze", "Unsqueeze", "Identity", "Flatten"):
+            return False
+        if source.layout.grid == job.value.layout.grid and a == b and _order_kept(source, job.value):
+            job.value.tiles.extend(source.tiles)
+            return True
+        return False
+
+    def _concatenate(self, job: _Job) -> bool:
+        """Operands side by side in the channels."""
+        if job.op_type != "Concat":
+            return False
+        axis = int(job.attributes["axis"]) % len(job.value.layout.shape)
+        if job.value.layout.axes[-1] != axis:
+            return False
+        sources = [self._values[v] for v in job.operands]
+        if any(s.layout.axes != job.value.layout.axes for s in sources):
+            return False
+        positions = {t.box._replace(c0=0, c1=job.value.layout.grid[2]): t.core for t in sources[0].tiles}
+        for rank, (box, core) in enumerate(positions.items()):
+            buffer = self._graph.buffer(core, box.size * job.value.element_bytes)
+            done: tuple[int, ...] = ()
+            channel = 0
+            for source in sources:
+                width = source.layout.grid[2]
+                part = box._replace(c0=0, c1=width)
+                done += self._gatherer.bring(
+                    source, part, core, buffer, box, channel, job.layer, rank
+                )
+                channel += width
+            job.value.tiles.append(Tile(core, box, buffer, done))
+        return True
+
+    # ---- functions
+
+    def _function(self, job: _Job) -> None:
+        tiles = self._function_tiles(job)
+        for rank, (core, box) in enumerate(tiles):
+            whole = box == job.value.layout.whole
+            buffers: list[int] = []
+            done: tuple[int, ...] = ()
+            operands: list[Operand] = []
+            for v in job.operands:
+                source = self._values[v]
+                need = source.layout.whole if whole else self._need(job, v, box)
+                buffer, tasks = self._gatherer.gather(source, need, core, job.layer, rank)
+                buffers.append(buffer)
+                done += tasks
+                shape = source.layout.shape if whole else need.shape
+                axes = source.layout.axes if whole else (0, 1, 2)
+                operands.append(Operand(shape, axes, job.quants[v]))
+            packed, done = self._pack(job, core, rank, operands, buffers, done)
+            result = Operand(
+                job.value.layout.shape if whole else box.shape,
+                job.value.layout.axes if whole else (0, 1, 2),
+                job.quants[job.op.result],
+            )
+            index = self._function_index(job, tuple(operands), result, whole)
+            elements = max([box.size, *(int(np.prod(o.shape)) for o in operands)])
+            template = self._template(
+                ("function", job.layer, index),
+                lambda n=elements, i=index, k=len(operands): function_template(
+                    job.layer, n, i, [1] * k
+                ),
+            )
+            self._emit(job, core, box, rank, template, packed, done)
+
+    def _function_tiles(self, job: _Job) -> list[tuple[int, Box]]:
+        whole = job.value.layout.whole
+        if isinstance(job.op, DynamicMatmulOp):
+            return self._head_tiles(job)
+        same_grid = all(
+            self._values[v].layout.grid == job.value.layout.grid
+            and self._values[v].layout.axes == job.value.layout.axes
+            for v in job.operands
+        )
+        no_constants = all(not isinstance(v.owner, WeightOp) for v in job.op.operands_)
+        last = len(job.value.layout.shape) - 1
+        axis = int(job.attributes.get("axis", -1)) % (last + 1)
+        row_wise = job.op_type in ROW_WISE and axis == last == job.value.layout.axes[-1]
+        if same_grid and row_wise:
+            tiles = self._follow(job)
+            if all(box.channels == whole.channels for _, box in tiles):
+                return tiles
+        if same_grid and no_constants and job.op_type in ELEMENTWISE:
+            return self._follow(job)
+        return [(self._one_core(job), whole)]
+
+    def _head_tiles(self, job: _Job) -> list[tuple[int, Box]]:
+        """A product of activations is split by its leading axes (attention heads)."""
+        whole = job.value.layout.whole
+        if not all(
+            self._values[v].layout.grid[0] == whole.height for v in job.operands
+        ):
+            return [(self._one_core(job), whole)]
+        cores = (
+            list(job.op.placement.cores)
+            if job.op.placement
+            else sorted({t.core for v in job.operands for t in self._values[v].tiles})
+        )
+        return [
+            (cores[i % len(cores)], whole._replace(y0=y0, y1=y1))
+            for i, (y0, y1) in enumerate(cut(whole.height, max(1, len(cores))))
+        ]
+
+    def _need(self, job: _Job, v: SSAValue, box: Box) -> Box:
+        if isinstance(job.op, DynamicMatmulOp):
+            return self._values[v].layout.whole._replace(y0=box.y0, y1=box.y1)
+        return box
+
+    def _pack(
+        self,
+        job: _Job,
+        core: int,
+        rank: int,
+        operands: list[Operand],
+        buffers: list[int],
+        done: tuple[int, ...],
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Operands after the second are packed behind it."""
+        if len(buffers) <= 2:
+            return tuple(buffers), done
+        sizes = [
+            int(np.prod(o.shape)) * byte_width(o.quantization.bits) for o in operands[1:]
+        ]
+        target = self._graph.buffer(core, sum(sizes))
+        tasks: list[int] = []
+        offset = 0
+        for buffer, size in zip(buffers[1:], sizes, strict=True):
+            source, whole = Box(0, 1, 0, 1, 0, size), Box(0, 1, 0, 1, 0, sum(sizes))
+            part = Box(0, 1, 0, 1, offset, offset + size)
+            from imccompiler.passes.moves import copy_template  # noqa: PLC0415
+
+            template = copy_template(job.layer, source, source, part, whole, 1)
+            task = Task(Kind.COPY, core, job.layer, rank, Side(template, (buffer, target)))
+            tasks.append(self._graph.add(task, done))
+            offset += size
+        return (buffers[0], target), done + tuple(tasks)
+
+    def _function_index(
+        self, job: _Job, operands: tuple[Operand, ...], result: Operand, whole: bool
+    ) -> int:
+        key = (job.layer, operands, result)
+        if key in self._constants:
+            return self._constants[key]
+        attributes = dict(job.attributes)
+        constants: dict[int, NDArray[np.float32]] = {}
+        macs = 0
+        if isinstance(job.op, DynamicMatmulOp):
+            macs = int(np.prod(result.shape)) * operands[0].shape[-1]
+        else:
+            if not whole and "axis" in attributes:
+                attributes["axis"] = -1
+            for position, v in enumerate(job.op.operands_):
+                if isinstance(v.owner, WeightOp):
+                    constants[position] = self._store[v.owner.key.data]
+        self._functions.append(
+            Function(job.op_type, attributes, operands, result, constants, macs)
+        )
+        self._constants[key] = len(self._functions) - 1
+        return self._constants[key]
+
+    # ---- common
+
+    def _operands(
+        self, job: _Job, box: Box, core: int, rank: int
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        buffers: list[int] = []
+        done: tuple[int, ...] = ()
+        for v in job.operands:
+            buffer, tasks = self._gatherer.gather(self._values[v], box, core, job.layer, rank)
+            buffers.append(buffer)
+            done += tasks
+        return tuple(buffers), done
+
+    def _emit(
+        self,
+        job: _Job,
+        core: int,
+        box: Box,
+        rank: int,
+        template: Template,
+        buffers: tuple[int, ...],
+        done: tuple[int, ...],
+    ) -> None:
+        result = self._graph.buffer(core, box.size * job.value.element_bytes)
+        side = Side(template, (*buffers, result))
+        task = self._graph.add(Task(Kind.DIGITAL, core, job.layer, rank, side), done)
+        job.value.tiles.append(Tile(core, box, result, (task,)))
+
+    def _template(self, key: tuple[Any, ...], make: Callable[[], Template]) -> Template:
+        if key not in self._templates:
+            self._templates[key] = make()
+        return self._templates[key]
+
+    def _constant_maker(self, core: int, count: int) -> Callable[[int, int], int]:
+        def make(value: int, bits: int) -> int:
+            width = byte_width(bits)
+            key = (core, count, value, width)
+            if key not in self._constants:
+                data = np.tile(encode(np.array([value]), width), count)
+                self._constants[key] = self._graph.constant(core, data)
+            return self._constants[key]
+
+        return make
+
+    def _scratch(self, core: int, elements: int, bits: int) -> int:
+        return self._graph.buffer(core, elements * byte_width(bits))
+
+
+class _Job:
+    """An operator with what its tasks are made from."""
+
+    def __init__(
+        self,
+        op: DigitalOp | DynamicMatmulOp,
+        layer: int,
+        value: Value,
+        quants: Mapping[SSAValue, Quantization],
+    ) -> None:
+        self.op = op
+        self.layer = layer
+        self.value = value
+        self.quants = quants
+        if isinstance(op, DynamicMatmulOp):
+            self.op_type = "MatMul"
+            self.attributes: dict[str, Any] = {}
+            self.operands: list[SSAValue] = [op.lhs, op.rhs]
+        else:
+            self.op_type = op.op_type.data
+            self.attributes = to_python(op.attrs)
+            self.operands = [v for v in op.operands_ if not isinstance(v.owner, WeightOp)]
+
+
+def _order_kept(source: Value, result: Value) -> bool:
+    """Whether memory order means the same elements in both layouts."""
+
+    def is_natural(value: Value) -> bool:
+        kept = [a for a in value.layout.axes if value.layout.shape[a] > 1]
+        return kept == sorted(kept)
+
+    return is_natural(source) and is_natural(result)

@@ -1,0 +1,148 @@
+"""What replicating and splitting a layer costs and brings: the options that `replicate` chooses from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from imccompiler.passes.times import CoreTimes
+from imccompiler.hardware.schema import Machine
+from imccompiler.ir.decisions import Replication
+from imccompiler.ir.dialect import MatmulOp
+from imccompiler.passes.blocks import LayerBlocks, Part, layer_blocks, parts_of_copy
+from imccompiler.passes.compute import gathered_bytes
+from imccompiler.passes.geometry import Box, best_grid, cut_grid
+from imccompiler.program.isa import byte_width
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One way to replicate a layer.
+
+    Attributes:
+        replication: The decision.
+        crossbars: Of all copies together.
+        parts: Cores that work at once.
+        largest_part: Crossbars of the largest part.
+        time_ns: Busy time of the busiest part for one image.
+        work_ns: Busy time of all parts together.
+    """
+
+    replication: Replication
+    crossbars: int
+    parts: int
+    largest_part: int
+    time_ns: float
+    work_ns: float
+
+
+def layer_options(op: MatmulOp, machine: Machine, whole: Box, times: CoreTimes) -> list[Option]:
+    """All options that are worth considering, cheapest first.
+
+    Raises:
+        PassError: The layer cannot be cut for this machine.
+    """
+    if op.integer is None or op.tiling is None:
+        return []
+    blocks = layer_blocks(op, machine, op.integer.weight_bits, op.tiling.pack)
+    capacity = machine.main_kind.crossbars
+    options: list[Option] = []
+    seen: set[tuple[int, int, int, int]] = set()
+    for column_split in _splits(len(blocks.column_units)):
+        for row_split in _splits(blocks.row_blocks):
+            parts = parts_of_copy(blocks, row_split, column_split)
+            largest = max(p.crossbars(blocks.columns_per_crossbar) for p in parts)
+            if largest > capacity:
+                continue
+            per_copy = sum(p.crossbars(blocks.columns_per_crossbar) for p in parts)
+            for copies in _copy_counts(whole, machine.core_count // len(parts)):
+                grid = best_grid(whole.height, whole.width, copies)
+                used = grid[0] * grid[1]
+                key = (*grid, row_split, column_split)
+                if key in seen:
+                    continue
+                seen.add(key)
+                tile = max(cut_grid(whole, grid), key=lambda b: b.positions)
+                busy = part_time_ns(op, blocks, parts, tile, row_split, times, machine)
+                options.append(
+                    Option(
+                        Replication(used, row_split, column_split, grid),
+                        used * per_copy,
+                        used * len(parts),
+                        largest,
+                        busy,
+                        busy * used * len(parts),
+                    )
+                )
+    return prune(options)
+
+
+def prune(options: Iterable[Option]) -> list[Option]:
+    """Options that no other beats in both crossbars and time, by growing crossbars."""
+    kept: list[Option] = []
+    for option in sorted(options, key=lambda o: (o.crossbars, o.time_ns, o.parts)):
+        if not kept or option.time_ns < kept[-1].time_ns:
+            kept.append(option)
+    return kept
+
+
+def part_time_ns(
+    op: MatmulOp,
+    blocks: LayerBlocks,
+    parts: list[Part],
+    tile: Box,
+    row_split: int,
+    times: CoreTimes,
+    machine: Machine,
+) -> float:
+    """Busy time of one part for one image: windows, row-block sums, partial sums, completion."""
+    integer = op.integer
+    if integer is None:
+        return 0.0
+    part = max(parts, key=lambda p: len(p.calls))
+    accumulator, product = byte_width(integer.accumulator_bits), byte_width(integer.product_bits)
+    code = byte_width(machine.activation_bits)
+    reach = part.reach(blocks.window, tile)
+    gathered = gathered_bytes(part, blocks.window, reach)
+    crossbars = [-(-(c.out1 - c.out0) // blocks.columns_per_crossbar) for c in part.calls]
+    calls_ns = [times.mvmul_ns(n, code, accumulator) for n in crossbars]
+    in_flight = min(machine.main_kind.rob_size, len(calls_ns))
+    window_ns = max(max(calls_ns), sum(calls_ns) / in_flight) + times.move_ns(gathered)
+    elements = tile.positions * part.columns
+    vector_ns = (part.planes - 1) * times.vector_ns(elements, 2 * accumulator, accumulator)
+    own = elements / row_split
+    completion_ns = (
+        times.vector_ns(own, 2 * accumulator, accumulator)
+        + times.vector_ns(own, 2 * accumulator, product)
+        + times.vector_ns(own, 2 * product, code)
+    )
+    exchange_ns = 0.0
+    if row_split > 1:
+        message = own * accumulator
+        flit_ns = times.mean_flit_ns
+        send_ns = 2 * flit_ns + times.read_ns(message)
+        receive_ns = (
+            2 * flit_ns + times.flits(message) * flit_ns + times.write_ns(message)
+        )
+        add_ns = times.vector_ns(own, 2 * accumulator, accumulator)
+        exchange_ns = (row_split - 1) * (send_ns + receive_ns + add_ns)
+    return tile.positions * window_ns + vector_ns + completion_ns + exchange_ns
+
+
+def _splits(units: int) -> list[int]:
+    """Split counts that give distinct largest shares."""
+    return sorted({-(-units // share) for share in range(1, units + 1)})
+
+
+def _copy_counts(whole: Box, most: int) -> list[int]:
+    """Copy counts worth trying: one for every size that the largest tile can have."""
+    most = min(most, whole.positions)
+    counts: list[int] = []
+    size = 0
+    for copies in range(1, most + 1):
+        grid = best_grid(whole.height, whole.width, copies)
+        tile = -(-whole.height // grid[0]) * -(-whole.width // grid[1])
+        if tile != size:
+            counts.append(copies)
+            size = tile
+    return counts

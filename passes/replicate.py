@@ -1,0 +1,193 @@
+"""`replicate`: how many copies each layer gets and over how many cores a copy is spread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from xdsl.dialects.builtin import ModuleOp
+
+from imccompiler.passes.times import CoreTimes
+from imccompiler.errors import DoesNotFitError, PassError
+from imccompiler.ir.decisions import Replication
+from imccompiler.ir.dialect import MatmulOp
+from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
+from imccompiler.passes.blocks import layer_blocks, parts_of_copy
+from imccompiler.passes.build import layer_name
+from imccompiler.passes.layouts import assign_layouts
+from imccompiler.passes.options import Option, layer_options, part_time_ns
+from imccompiler.passes.geometry import cut_grid
+
+
+@dataclass(frozen=True)
+class ReplicatePass(ImcPass):
+    """Decides `replication` of every matrix product.
+
+    For latency the sum of the layers' times is least, for throughput the slowest layer's, in
+    both cases exactly, over the options of each layer and within the chip's crossbars; for
+    energy every layer gets one copy. A replication that stands is kept.
+
+    Options:
+        fill: Share of the crossbars that may be used; the rest is slack for packing cores.
+
+    On entry: every `imc.matmul` has a tiling. On exit: every one has a replication.
+    """
+
+    name: ClassVar[str] = "replicate"
+    objective: str = ""
+    fill: float = 0.97
+
+    def run(self, context: CompileContext, module: ModuleOp) -> None:
+        """Choose one option a layer."""
+        began = time.perf_counter()
+        machine = context.machine
+        times = CoreTimes.of(machine)
+        layouts = assign_layouts(module)
+        ops = [op for op in module.body.block.ops if isinstance(op, MatmulOp)]
+        budget = machine.main_kind.crossbars * machine.core_count
+        options: list[list[Option]] = []
+        for op in ops:
+            if op.tiling is None or op.integer is None:
+                raise PassError("has no tiling", where=layer_name(op), hint="run `partition`")
+            whole = layouts[op.result].whole
+            if op.replication is not None:
+                options.append([_standing(op, machine, times, whole)])
+            else:
+                found = layer_options(op, machine, whole, times)
+                if not found:
+                    raise DoesNotFitError(
+                        "no cut of this layer fits the cores",
+                        demand=len(layer_blocks(op, machine, op.integer.weight_bits).packs),
+                        capacity=machine.core_count,
+                        unit="cores",
+                        levers=("use more cores", "use larger cores"),
+                        where=layer_name(op),
+                    )
+                options.append(found)
+        objective = self.objective or context.objective
+        limit = max(int(budget * self.fill), sum(o[0].crossbars for o in options))
+        if limit > budget:
+            raise does_not_fit(sum(o[0].crossbars for o in options), budget, machine.core_count)
+        chosen, bound = choose(options, limit, objective)
+        for op, option in zip(ops, chosen, strict=True):
+            op.properties["replication"] = option.replication
+        context.solver_records.append(
+            SolverRecord(
+                self.name,
+                {"latency": "dynamic programming", "throughput": "bisection"}.get(
+                    objective, "one copy each"
+                ),
+                "optimal",
+                _value(chosen, objective),
+                bound,
+                time.perf_counter() - began,
+            )
+        )
+
+
+def does_not_fit(demand: int, capacity: int, cores: int) -> DoesNotFitError:
+    """The error for too few crossbars, with the levers that would help."""
+    per_core = capacity // max(cores, 1)
+    return DoesNotFitError(
+        "the weights do not fit the chip's crossbars",
+        demand=demand,
+        capacity=capacity,
+        unit="crossbars",
+        levers=(
+            f"use at least {-(-demand // max(per_core, 1))} cores (now {cores})",
+            f"use at least {-(-demand // max(cores, 1))} crossbars a core (now {per_core})",
+            "use cells with more bits, or fewer weight bits",
+        ),
+    )
+
+
+def choose(
+    options: Sequence[Sequence[Option]], limit: int, objective: str
+) -> tuple[list[Option], float]:
+    """One option a layer within `limit` crossbars, and the proven bound of the objective.
+
+    Each layer's options are sorted by growing crossbars and falling time.
+    """
+    if not options:
+        return [], 0.0
+    if objective == "throughput":
+        return _least_maximum(options, limit)
+    if objective == "energy":
+        chosen = [layer[0] for layer in options]
+        return chosen, _value(chosen, objective)
+    return _least_sum(options, limit)
+
+
+def _value(chosen: Sequence[Option], objective: str) -> float:
+    times = [o.time_ns for o in chosen]
+    return max(times, default=0.0) if objective == "throughput" else sum(times)
+
+
+def _least_maximum(
+    options: Sequence[Sequence[Option]], limit: int
+) -> tuple[list[Option], float]:
+    """Bisect the slowest layer's time over all times that occur."""
+    candidates = sorted({o.time_ns for layer in options for o in layer})
+
+    def at(ceiling: float) -> list[Option] | None:
+        chosen: list[Option] = []
+        for layer in options:
+            fast = next((o for o in layer if o.time_ns <= ceiling), None)
+            if fast is None:
+                return None
+            chosen.append(fast)
+        return chosen if sum(o.crossbars for o in chosen) <= limit else None
+
+    low, high = 0, len(candidates) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if at(candidates[middle]) is None:
+            low = middle + 1
+        else:
+            high = middle
+    best = at(candidates[low])
+    chosen = best if best is not None else [layer[0] for layer in options]
+    return chosen, _value(chosen, "throughput")
+
+
+def _least_sum(options: Sequence[Sequence[Option]], limit: int) -> tuple[list[Option], float]:
+    """Dynamic programming over crossbars: least total time with at most so many."""
+    best = np.zeros(limit + 1)
+    picks: list[np.ndarray] = []
+    for layer in options:
+        total = np.full(limit + 1, np.inf)
+        pick = np.zeros(limit + 1, np.int16)
+        for index, option in enumerate(layer):
+            size = option.crossbars
+            if size > limit:
+                break
+            candidate = best[: limit + 1 - size] + option.time_ns
+            better = candidate < total[size:]
+            total[size:][better] = candidate[better]
+            pick[size:][better] = index
+        best = total
+        picks.append(pick)
+    left = limit
+    chosen: list[Option] = []
+    for layer, pick in zip(reversed(options), reversed(picks), strict=True):
+        option = layer[int(pick[left])]
+        chosen.append(option)
+        left -= option.crossbars
+    return chosen[::-1], float(best[limit])
+
+
+def _standing(op: MatmulOp, machine, times: CoreTimes, whole) -> Option:
+    r: Replication = op.replication
+    blocks = layer_blocks(op, machine, op.integer.weight_bits, op.tiling.pack)
+    parts = parts_of_copy(blocks, r.row_split, r.column_split)
+    if r.grid[0] * r.grid[1] != r.copies or len(parts) != r.row_split * r.column_split:
+        raise PassError(f"{r} does not suit the layer", where=layer_name(op))
+    sizes = [p.crossbars(blocks.columns_per_crossbar) for p in parts]
+    tile = max(cut_grid(whole, (r.grid[0], r.grid[1])), key=lambda b: b.positions)
+    busy = part_time_ns(op, blocks, parts, tile, r.row_split, times, machine)
+    return Option(
+        r, r.copies * sum(sizes), r.copies * len(parts), max(sizes), busy, busy * r.copies * len(parts)
+    )
