@@ -78,9 +78,8 @@ class CompileContext:
 
 
 def _fingerprint(module: ModuleOp) -> list[int]:
-    return [hash(tuple(sorted(module.attributes.items(), key=lambda kv: kv[0])))] + [
-        hash((op.name, tuple(op.properties.items()))) for op in module.body.block.ops
-    ]
+    """Hashes of all ops with their decisions; what stands on the module is not part of it."""
+    return [hash((op.name, tuple(op.properties.items()))) for op in module.body.block.ops]
 
 
 class XdslContext(Context):

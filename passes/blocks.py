@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.errors import PassError
-from imccompiler.hardware.schema import CoreKind, Machine
+from imccompiler.hardware.schema import Machine
+from imccompiler.hardware.weights import outputs_per_crossbar
 from imccompiler.ir.dialect import MatmulOp, shape_of
 from imccompiler.passes.geometry import Box, Window2d, cut
 
@@ -87,6 +88,7 @@ class Call(NamedTuple):
     out0: int
     out1: int
     pack: int
+    row_block: int  # its number in the pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +127,6 @@ class Part:
         return window.reach(box, taps_y, taps_x)._replace(c0=c0, c1=c1)
 
 
-def columns_per_weight(kind: CoreKind, weight_bits: int) -> int:
-    """Bit lines that one weight takes."""
-    slices = -(-weight_bits // kind.cell.bits)
-    return slices * (2 if kind.crossbar.signed_weights == "differential" else 1)
-
-
 def layer_blocks(op: MatmulOp, machine: Machine, weight_bits: int, pack: int = 0) -> LayerBlocks:
     """Cut a layer's matrix; `pack` groups share crossbars (0: as many as fit).
 
@@ -138,12 +134,10 @@ def layer_blocks(op: MatmulOp, machine: Machine, weight_bits: int, pack: int = 0
         PassError: A weight is wider than a crossbar, or the window has three axes.
     """
     kind = machine.main_kind
-    per_weight = columns_per_weight(kind, weight_bits)
-    columns = kind.crossbar.columns // per_weight
+    columns = outputs_per_crossbar(kind, weight_bits)
     if columns == 0:
         raise PassError(
-            f"a weight of {weight_bits} bits takes {per_weight} columns, "
-            f"a crossbar has {kind.crossbar.columns}",
+            f"a weight of {weight_bits} bits takes more columns than a crossbar has",
             where=str(op.source.node if op.source else op.name),
             hint="use cells with more bits, fewer weight bits or wider crossbars",
         )
@@ -185,7 +179,7 @@ def parts_of_copy(blocks: LayerBlocks, row_split: int, column_split: int) -> lis
     for r0, r1 in cut(blocks.row_blocks, row_split):
         for n0, n1 in column_ranges:
             calls = [
-                Call(block, plane, max(p.out0, n0), min(p.out1, n1), index)
+                Call(block, plane, max(p.out0, n0), min(p.out1, n1), index, r0 + plane)
                 for index, p in enumerate(blocks.packs)
                 if p.out0 < n1 and p.out1 > n0
                 for plane, block in enumerate(p.row_blocks[r0:r1])

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from math import prod
 
+from imccompiler.cost.machine import MachineTiming
+from imccompiler.cost.network import NetworkTiming
+from imccompiler.cost.rounding import PS_PER_NS
+from imccompiler.cost.timing import CoreTiming
+from imccompiler.hardware.schema import Machine
 from imccompiler.passes.taskgraph import Kind, Task, TaskGraph
 from imccompiler.passes.template import Template
-from imccompiler.passes.times import CoreTimes
+from imccompiler.program.artifact import Function, Operand
 from imccompiler.program.isa import AUX, IMM, OP, Op, byte_width
 
 TWO_OPERANDS = frozenset(
@@ -16,21 +22,22 @@ OUTPUT_WIDTH = frozenset({Op.VVMUL, Op.VVSLL, Op.VVSRA, Op.VVDMUL, Op.VAVG, Op.V
 FUNCTIONS = frozenset({Op.VFUN, Op.VTANH, Op.VSIGM})
 DISPATCH_PERIODS = 3  # from the end of an operation to the start of the next, when one is in flight
 
-FlitTime = Callable[[int, int], float]
-FunctionTime = Callable[[int], float]
-
 
 class Durations:
-    """Times of tasks; a template is measured once."""
+    """Times of tasks in ns; a template is measured once.
 
-    def __init__(
-        self, times: CoreTimes, flit_ns: FlitTime, global_flit_ns: float, function_ns: FunctionTime
-    ) -> None:
-        self._times = times
-        self._flit_ns = flit_ns
-        self._global_flit_ns = global_flit_ns
-        self._function_ns = function_ns
-        self._known: dict[int, float] = {}
+    Args:
+        machine: The machine.
+        functions: What `vfun` instructions call, for their sizes.
+    """
+
+    def __init__(self, machine: Machine, functions: Sequence[Function]) -> None:
+        timing = MachineTiming.of(machine)
+        self._core: CoreTiming = timing.main
+        self._network: NetworkTiming = timing.network
+        self._functions = functions
+        self._gap_ps = DISPATCH_PERIODS * timing.main.period_ps
+        self._known: dict[int, int] = {}
 
     def of(self, graph: TaskGraph) -> tuple[list[float], list[float]]:
         """Busy time of every task on its core, and of the sender of every message."""
@@ -39,90 +46,95 @@ class Durations:
         for task in graph.tasks:
             if task.kind is Kind.MESSAGE:
                 sends, receives = self._message(task)
-                own.append(receives)
-                sender.append(sends)
+                own.append(receives / PS_PER_NS)
+                sender.append(sends / PS_PER_NS)
             else:
-                own.append(self._template(task.side.template))
+                own.append(self._template(task.side.template) / PS_PER_NS)
                 sender.append(0.0)
         return own, sender
 
-    def _message(self, task: Task) -> tuple[float, float]:
+    def _message(self, task: Task) -> tuple[int, int]:
         """Both sides of a message whose sides begin together: (sender, receiver).
 
         A piece: two flits to agree, the sender reads, the data travels, the receiver writes;
         the next piece waits until the receiver is ready again.
         """
-        t = self._times
         pieces, size = task.payload
-        flit = self._flit_ns(task.peer, task.core)
-        gap = DISPATCH_PERIODS * t.period_ns
-        send = 2 * flit + t.read_ns(size) + gap
-        receive = 2 * flit + t.read_ns(size) + t.flits(size) * flit + t.write_ns(size) + gap
-        scalars = 2 * t.period_ns
-        rest = self._template(task.side.template) - pieces * (t.write_ns(size) + gap)
-        before = (pieces - 1) * (receive + scalars)
-        return before + send + scalars, before + receive + max(rest, 0.0)
+        port = self._core.port
+        sending = int(self._network.send_ps(port, task.peer, task.core, size))
+        delivery = int(self._network.delivery_ps(port, port, task.peer, task.core, size))
+        scalars = 2 * self._core.period_ps
+        receive_alone = port.write_ps(size) + self._gap_ps
+        rest = self._template(task.side.template) - pieces * receive_alone
+        before = (pieces - 1) * (delivery + self._gap_ps + scalars)
+        send = before + sending + self._gap_ps + scalars
+        return send, before + delivery + self._gap_ps + max(rest, 0)
 
-    def _template(self, template: Template) -> float:
+    def _template(self, template: Template) -> int:
         key = id(template)
         if key not in self._known:
-            self._known[key] = self._measure(template)
+            code = template.code.tolist()
+            self._known[key] = self._span(code, 0, len(code), [8, 8], template.group_crossbars)
         return self._known[key]
-
-    def _measure(self, template: Template) -> float:
-        code = template.code.tolist()
-        widths = [8, 8]
-        total, _ = self._span(code, 0, len(code), widths, template.group_crossbars)
-        return total
 
     def _span(
         self, code: list[list[int]], begin: int, end: int, widths: list[int], groups: tuple[int, ...]
-    ) -> tuple[float, int]:
-        total = 0.0
+    ) -> int:
+        total = 0
         at = begin
         while at < end:
             row = code[at]
             if row[OP] == Op.LOOP:
-                body, _ = self._span(code, at + 1, at + 1 + row[AUX], widths, groups)
-                total += self._times.period_ns + row[IMM] * body
+                body = self._span(code, at + 1, at + 1 + row[AUX], widths, groups)
+                total += self._core.period_ps + row[IMM] * body
                 at += row[AUX] + 1
-                continue
-            total += self._instruction(row, widths, groups)
-            at += 1
-        return total, at
+            else:
+                total += self._instruction(row, widths, groups)
+                at += 1
+        return total
 
-    def _instruction(self, row: list[int], widths: list[int], groups: tuple[int, ...]) -> float:
-        t = self._times
-        op, n = row[OP], row[IMM]
+    def _instruction(self, row: list[int], widths: list[int], groups: tuple[int, ...]) -> int:
+        core, op, n = self._core, row[OP], row[IMM]
         if op == Op.SETBW:
             widths[:] = [n, row[AUX]]
-            return t.period_ns
-        if op < Op.SETBW:
-            return t.period_ns
+        if op <= Op.SETBW:
+            return core.period_ps
         i, o = byte_width(widths[0]), byte_width(widths[1])
-        gap = DISPATCH_PERIODS * t.period_ns
         if op == Op.MVMUL:
-            return t.mvmul_ns(groups[n], i, o) + gap
+            return core.mvmul_ps(widths[0], groups[n], widths[1]) + self._gap_ps
         if op in FUNCTIONS:
-            return self._function_ns(row[AUX]) + gap
+            return self._function(self._functions[row[AUX]], n) + self._gap_ps
         if op < Op.LD:
-            written = o if op in OUTPUT_WIDTH else i
-            steps = -(-n // t.lanes) * t.step_ns
-            reads = 2 if op in TWO_OPERANDS else 1
             results = 1 if op in (Op.VVDMUL, Op.VAVG) else n
-            return reads * t.read_ns(n * i) + steps + t.write_ns(results * written) + gap
-        return self._transfer(op, n) + gap
+            written = results * (o if op in OUTPUT_WIDTH else i)
+            operands = 2 if op in TWO_OPERANDS else 1
+            return core.vector_ps(n, operands, n * i, written) + self._gap_ps
+        return self._transfer(op, n) + self._gap_ps
 
-    def _transfer(self, op: int, n: int) -> float:
-        t = self._times
+    def _function(self, function: Function, elements: int) -> int:
+        core = self._core
+        reads = sum(core.port.read_ps(_bytes(operand)) for operand in function.operands)
+        compute = (
+            core.product_compute_ps(function.macs)
+            if function.macs
+            else core.function_compute_ps(elements)
+        )
+        return reads + compute + core.port.write_ps(_bytes(function.result))
+
+    def _transfer(self, op: int, n: int) -> int:
+        core, port = self._core, self._core.port
         if op == Op.LMV:
-            return t.move_ns(n)
+            return core.lmv_ps(n)
         if op in (Op.LLDI, Op.RECV):
-            return t.write_ns(n)
+            return port.write_ps(n)
         if op == Op.SEND:
-            return t.read_ns(n)
+            return port.read_ps(n)
         if op == Op.LD:
-            return self._global_flit_ns + t.global_read_ns(n) + t.write_ns(n)
+            return self._network.ld_ps(port, n)
         if op == Op.ST:
-            return t.read_ns(n) + t.flits(n) * self._global_flit_ns + t.global_write_ns(n)
-        return t.period_ns
+            return self._network.st_ps(port, n)
+        return core.period_ps
+
+
+def _bytes(operand: Operand) -> int:
+    return prod(operand.shape) * byte_width(operand.quantization.bits)

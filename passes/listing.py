@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imccompiler.errors import InternalError
+from imccompiler.errors import InternalError, PassError
 from imccompiler.passes.taskgraph import Kind, TaskGraph
 
 
@@ -141,3 +141,40 @@ def list_schedule(
         np.array(peer_end),
         max(max(end, default=0.0), max(peer_end, default=0.0)),
     )
+
+
+def schedule_in_order(
+    graph: TaskGraph,
+    own_ns: Sequence[float],
+    sender_ns: Sequence[float],
+    order: Sequence[int],
+    cores: int,
+) -> Schedule:
+    """Times of a given total order.
+
+    Raises:
+        PassError: The order is not one of this graph's tasks, or breaks a dependence.
+    """
+    count = len(graph.tasks)
+    if sorted(order) != list(range(count)):
+        raise PassError("the order does not name every task once", where="imc.order")
+    start, end, peer_end = np.zeros(count), np.full(count, -1.0), np.zeros(count)
+    free = [0.0] * cores
+    global_free = 0.0
+    for number in order:
+        task = graph.tasks[number]
+        before = [end[p] for p in graph.predecessors[number]]
+        if min(before, default=0.0) < 0:
+            raise PassError(f"task {number} stands before one it needs", where="imc.order")
+        now = max(free[task.core], max(before, default=0.0))
+        if task.peer >= 0:
+            now = max(now, free[task.peer])
+        if task.kind in (Kind.LOAD, Kind.STORE):
+            now = max(now, global_free)
+            global_free = now + own_ns[number]
+        start[number] = now
+        end[number] = free[task.core] = now + own_ns[number]
+        if task.peer >= 0:
+            peer_end[number] = free[task.peer] = now + sender_ns[number]
+    makespan = max(float(end.max(initial=0.0)), float(peer_end.max(initial=0.0)))
+    return Schedule(np.array(order, np.int64), start, end, peer_end, makespan)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from imccompiler.passes.times import CoreTimes
+from imccompiler.cost.machine import MachineTiming
+from imccompiler.cost.rounding import PS_PER_NS
 from imccompiler.hardware.schema import Machine
 from imccompiler.ir.decisions import Replication
 from imccompiler.ir.dialect import MatmulOp
@@ -36,7 +37,7 @@ class Option:
     work_ns: float
 
 
-def layer_options(op: MatmulOp, machine: Machine, whole: Box, times: CoreTimes) -> list[Option]:
+def layer_options(op: MatmulOp, machine: Machine, whole: Box, times: MachineTiming) -> list[Option]:
     """All options that are worth considering, cheapest first.
 
     Raises:
@@ -92,41 +93,44 @@ def part_time_ns(
     parts: list[Part],
     tile: Box,
     row_split: int,
-    times: CoreTimes,
+    times: MachineTiming,
     machine: Machine,
 ) -> float:
     """Busy time of one part for one image: windows, row-block sums, partial sums, completion."""
     integer = op.integer
     if integer is None:
         return 0.0
+    core, network = times.main, times.network
     part = max(parts, key=lambda p: len(p.calls))
     accumulator, product = byte_width(integer.accumulator_bits), byte_width(integer.product_bits)
     code = byte_width(machine.activation_bits)
-    reach = part.reach(blocks.window, tile)
-    gathered = gathered_bytes(part, blocks.window, reach)
-    crossbars = [-(-(c.out1 - c.out0) // blocks.columns_per_crossbar) for c in part.calls]
-    calls_ns = [times.mvmul_ns(n, code, accumulator) for n in crossbars]
-    in_flight = min(machine.main_kind.rob_size, len(calls_ns))
-    window_ns = max(max(calls_ns), sum(calls_ns) / in_flight) + times.move_ns(gathered)
+    gathered = gathered_bytes(part, blocks.window, part.reach(blocks.window, tile))
+    calls = [
+        core.mvmul_ps(
+            machine.activation_bits,
+            -(-(c.out1 - c.out0) // blocks.columns_per_crossbar),
+            integer.accumulator_bits,
+        )
+        for c in part.calls
+    ]
+    in_flight = min(machine.main_kind.rob_size, len(calls))
+    window = max(max(calls), sum(calls) // in_flight) + core.lmv_ps(gathered)
     elements = tile.positions * part.columns
-    vector_ns = (part.planes - 1) * times.vector_ns(elements, 2 * accumulator, accumulator)
-    own = elements / row_split
-    completion_ns = (
-        times.vector_ns(own, 2 * accumulator, accumulator)
-        + times.vector_ns(own, 2 * accumulator, product)
-        + times.vector_ns(own, 2 * product, code)
+    own = -(-elements // row_split)
+    add = core.vector_ps(own, 2, own * accumulator, own * accumulator)
+    total = tile.positions * window + add
+    total += (part.planes - 1) * core.vector_ps(
+        elements, 2, elements * accumulator, elements * accumulator
     )
-    exchange_ns = 0.0
+    total += core.vector_ps(own, 2, own * accumulator, own * product)
+    total += core.vector_ps(own, 2, own * product, own * code)
     if row_split > 1:
         message = own * accumulator
-        flit_ns = times.mean_flit_ns
-        send_ns = 2 * flit_ns + times.read_ns(message)
-        receive_ns = (
-            2 * flit_ns + times.flits(message) * flit_ns + times.write_ns(message)
-        )
-        add_ns = times.vector_ns(own, 2 * accumulator, accumulator)
-        exchange_ns = (row_split - 1) * (send_ns + receive_ns + add_ns)
-    return tile.positions * window_ns + vector_ns + completion_ns + exchange_ns
+        flit = network.mean_flit_ps
+        send = 2 * flit + core.port.read_ps(message)
+        receive = send + network.flits(message) * flit + core.port.write_ps(message)
+        total += (row_split - 1) * (send + receive + add)
+    return total / PS_PER_NS
 
 
 def _splits(units: int) -> list[int]:

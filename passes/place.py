@@ -20,7 +20,7 @@ from imccompiler.passes.geometry import Box, cut_grid
 from imccompiler.passes.layouts import assign_layouts
 from imccompiler.passes.options import part_time_ns
 from imccompiler.passes.replicate import does_not_fit
-from imccompiler.passes.times import CoreTimes
+from imccompiler.cost.machine import MachineTiming
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class PlacePass(ImcPass):
 def demands_of(module: ModuleOp, context: CompileContext) -> list[Demand]:
     """What the layers need of cores."""
     layouts = assign_layouts(module)
-    times = CoreTimes.of(context.machine)
+    times = MachineTiming.of(context.machine)
     demands: list[Demand] = []
     for op in module.body.block.ops:
         if not isinstance(op, MatmulOp):

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 
-from imccompiler.passes.times import CoreTimes
+from imccompiler.cost.machine import MachineTiming
 from imccompiler.errors import DoesNotFitError, PassError
 from imccompiler.ir.decisions import Replication
 from imccompiler.ir.dialect import MatmulOp
@@ -44,7 +44,7 @@ class ReplicatePass(ImcPass):
         """Choose one option a layer."""
         began = time.perf_counter()
         machine = context.machine
-        times = CoreTimes.of(machine)
+        times = MachineTiming.of(machine)
         layouts = assign_layouts(module)
         ops = [op for op in module.body.block.ops if isinstance(op, MatmulOp)]
         budget = machine.main_kind.crossbars * machine.core_count
@@ -179,7 +179,7 @@ def _least_sum(options: Sequence[Sequence[Option]], limit: int) -> tuple[list[Op
     return chosen[::-1], float(best[limit])
 
 
-def _standing(op: MatmulOp, machine, times: CoreTimes, whole) -> Option:
+def _standing(op: MatmulOp, machine, times: MachineTiming, whole) -> Option:
     r: Replication = op.replication
     blocks = layer_blocks(op, machine, op.integer.weight_bits, op.tiling.pack)
     parts = parts_of_copy(blocks, r.row_split, r.column_split)

@@ -12,7 +12,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass, PassPipeline
 
 from imccompiler.compiler.folder import check_output
-from imccompiler.compiler.instruments import Instruments, Progress
+from imccompiler.compiler.instruments import Instruments, Progress, silent
 from imccompiler.compiler.pins import apply_pins, read_pins, verify_pins
 from imccompiler.compiler.sources import machine_of, network_of
 from imccompiler.errors import ImcError, InternalError, UserInputError
@@ -21,7 +21,7 @@ from imccompiler.ir.store import WeightStore
 from imccompiler.passes import registry
 from imccompiler.passes.base import CompileContext, Objective, XdslContext
 from imccompiler.program.artifact import Program
-from imccompiler.report.build import build_report, pass_sections
+from imccompiler.report.build import build_report
 from imccompiler.report.schema import Report
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Compilation:
         module: The mapped module.
         context: What the passes shared: weight store, analyses, solver records.
         report: The content of report.json.
+        model: The float network: its ONNX file, or the bytes of one; None if not at hand.
         folder: Where it was written, if it was.
     """
 
@@ -51,6 +52,7 @@ class Compilation:
     module: ModuleOp
     context: CompileContext
     report: Report
+    model: Path | bytes | None = None
     folder: Path | None = None
 
     @property
@@ -139,8 +141,8 @@ def compile(  # noqa: A001
     )
     run_passes(pipeline, context, module, instruments)
     context.notes.extend(verify_pins(pinned, module))
-    tell = progress or _silent
-    checked = simulated = None
+    tell = progress or silent
+    checked = None
     if check:
         tell("check", len(pipeline), len(pipeline) + 1)
         from imccompiler.compiler.check import check_program  # noqa: PLC0415
@@ -150,8 +152,9 @@ def compile(  # noqa: A001
         network,
         module,
         context,
-        passes=pass_sections(pipeline, instruments.seconds, context.solver_records),
-        check=checked,
+        pipeline,
+        instruments.seconds,
+        checked,
     )
     compilation = Compilation(network, machine, module, context, report)
     if target is None:
@@ -160,10 +163,6 @@ def compile(  # noqa: A001
 
     tell("write", len(pipeline), len(pipeline) + 1)
     return write_folder(compilation, target, instruments.kept, backend=backend)
-
-
-def _silent(_name: str, _done: int, _total: int) -> None:
-    pass
 
 
 def _check_options(

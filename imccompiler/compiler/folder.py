@@ -16,6 +16,12 @@ from imccompiler.errors import UserInputError
 from imccompiler.report.schema import FORMAT_VERSION, Report
 
 REPORT = "report.json"
+PROGRAM = "program"
+HARDWARE = "hardware.yaml"
+MODEL = "model.onnx"
+IR = "ir"
+TRACE = "trace.json"
+PAGE = "report.html"
 
 
 def check_output(path: Path) -> Path:

@@ -17,6 +17,10 @@ Progress = Callable[[str, int, int], None]
 """Told (what begins now, steps done, steps in all)."""
 
 
+def silent(_name: str, _done: int, _total: int) -> None:
+    """Progress that nobody looks at."""
+
+
 @dataclass
 class Instruments:
     """The callback of a pass pipeline.

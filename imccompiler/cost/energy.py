@@ -36,7 +36,7 @@ Energies = dict[str, Any]
 """Component to picojoules: a float, or a float64 array."""
 
 
-def mvm_pj(kind: CoreKind, input_bits: Count, crossbars: Count = 1) -> Energies:
+def mvm_pj(kind: CoreKind, input_bits: Any, crossbars: Any = 1) -> Energies:
     """`crossbars` crossbars, each multiplying one input vector of `input_bits` bits.
 
     A crossbar is charged whole: unused rows and columns are driven and converted as well.

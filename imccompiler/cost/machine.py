@@ -17,11 +17,13 @@ class MachineTiming:
     Attributes:
         kinds: Times of each kind of core.
         core_kinds: The kind of every core, in the order of their numbers.
+        main_kind: The first kind that has crossbars.
         network: Transfers between cores and with the global memory.
     """
 
     kinds: Mapping[str, CoreTiming]
     core_kinds: tuple[str, ...]
+    main_kind: str
     network: NetworkTiming
 
     @staticmethod
@@ -31,7 +33,14 @@ class MachineTiming:
             name: CoreTiming.of(kind, machine.weight_bits)
             for name, kind in machine.core_kinds.items()
         }
-        return MachineTiming(kinds, tuple(machine.kind_of_core()), NetworkTiming.of(machine))
+        main = next(k for k, v in machine.core_kinds.items() if v is machine.main_kind)
+        order = tuple(machine.kind_of_core())
+        return MachineTiming(kinds, order, main, NetworkTiming.of(machine))
+
+    @property
+    def main(self) -> CoreTiming:
+        """The times of the kind of core that the crossbars' work is planned for."""
+        return self.kinds[self.main_kind]
 
     def core(self, number: int) -> CoreTiming:
         """The times of one core."""

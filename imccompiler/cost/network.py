@@ -64,6 +64,11 @@ class NetworkTiming:
             PortTiming.of(machine.chip.global_memory),
         )
 
+    @property
+    def mean_flit_ps(self) -> int:
+        """Mean latency of a flit between two cores."""
+        return int(self.core_flit_ps.mean())
+
     def flits(self, size_bytes: Count) -> Count:
         """Flits of a message."""
         return ceil_div(size_bytes, self.flit_bytes)

@@ -70,9 +70,9 @@ def expand(key: str, kinds: Sequence[str]) -> list[Path_]:
         head, tail = "crossbar", parts
     if head == "core" and tail:
         paths = [("core_kinds", kind, *tail) for kind in kinds]
-    elif head in _CORE_SECTIONS and tail:
+    elif head in _CORE_SECTIONS:
         paths = [("core_kinds", kind, head, *tail) for kind in kinds]
-    elif head in _CHIP_SECTIONS and tail:
+    elif head in _CHIP_SECTIONS:
         paths = [("chip", head, *tail)]
     else:
         paths = [tuple(parts)]
@@ -83,14 +83,22 @@ def expand(key: str, kinds: Sequence[str]) -> list[Path_]:
 
 
 def _check(key: str, path: Path_, kinds: Sequence[str]) -> None:
-    *parents, last = path
-    if path[0] == "core_kinds" and len(path) > 1 and path[1] not in kinds:
-        raise HardwareError(
-            f"no core kind {path[1]!r}", where=key, hint=suggestion(str(path[1]), kinds)
-        )
-    if isinstance(last, int) or parents == ["core_kinds"]:
-        return
-    section = section_at(tuple(parents))
-    if section is None or last not in section.model_fields:
-        known = _TOP_LEVEL if section is Machine else section.model_fields if section else ()
-        raise HardwareError(f"no key {last!r}", where=key, hint=suggestion(last, known))
+    """Find the first part of `path` that is no key.
+
+    Raises:
+        HardwareError: There is one.
+    """
+    for depth, part in enumerate(path):
+        above = path[:depth]
+        section = section_at(above)
+        if isinstance(part, int):
+            continue
+        if above == ("core_kinds",):
+            known: Iterable[str] = kinds
+        elif section is None:
+            known = ()
+        else:
+            known = section.model_fields
+        if part not in known:
+            names = _TOP_LEVEL if depth == 0 else known
+            raise HardwareError(f"no key {part!r}", where=key, hint=suggestion(part, names))

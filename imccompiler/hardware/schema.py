@@ -192,6 +192,11 @@ class CoreKind(_Section):
     other_area_um2: NonNegativeFloat = Field(default=0.0, description="control, buses, registers")
     static_mw: NonNegativeFloat = Field(default=0.0, description="static power beside the memory's")
 
+    def columns_per_weight(self, weight_bits: int) -> int:
+        """Bit lines that one weight takes: a slice each, a pair of them when differential."""
+        slices = -(-weight_bits // self.cell.bits)
+        return slices * (2 if self.crossbar.signed_weights == "differential" else 1)
+
 
 class Noc(_Section):
     """The network between the cores; transfers do not contend for links."""

@@ -1,4 +1,4 @@
-"""How many cells and columns a weight takes on a kind of core."""
+"""How many weights a crossbar holds side by side."""
 
 from __future__ import annotations
 
@@ -10,12 +10,6 @@ def slices(kind: CoreKind, weight_bits: int) -> int:
     return -(-weight_bits // kind.cell.bits)
 
 
-def columns_per_weight(kind: CoreKind, weight_bits: int) -> int:
-    """Bit lines of one weight: its slices, twice as many in column pairs."""
-    pairs = 2 if kind.crossbar.signed_weights == "differential" else 1
-    return slices(kind, weight_bits) * pairs
-
-
 def outputs_per_crossbar(kind: CoreKind, weight_bits: int) -> int:
     """Whole weights side by side on one crossbar; 0 if not even one fits."""
-    return kind.crossbar.columns // columns_per_weight(kind, weight_bits)
+    return kind.crossbar.columns // kind.columns_per_weight(weight_bits)

@@ -193,6 +193,10 @@ class Report(Section):
 
     format_version: Literal[1] = Field(default=1, description="of this file")
     model: str = Field(description="name of the network")
+    model_file: str | None = Field(
+        description="its ONNX file, relative to the folder or absolute; null if not at hand"
+    )
+    bindings: dict[str, float] = Field(description="dimensions and scalars that were bound")
     opset: Count = Field(description="ONNX opset of the network")
     hardware: str = Field(description="name of the machine")
     objective: Literal["latency", "throughput", "energy"] = Field(

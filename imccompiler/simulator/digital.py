@@ -6,14 +6,22 @@ One implementation serves the reference, the executor of programs (`vfun`) and c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imccompiler.errors import UserInputError
+from imccompiler.errors import InternalError, UserInputError
 from imccompiler.simulator.digital_elementwise import ELEMENTWISE, Evaluate
-from imccompiler.simulator.digital_forms import Form, evaluate_form, integer_form, is_movement
+from imccompiler.simulator.digital_forms import (
+    CodedCall,
+    Form,
+    evaluate_form,
+    integer_form,
+    is_movement,
+    with_absent,
+)
 from imccompiler.simulator.digital_movement import MOVEMENT
 from imccompiler.simulator.digital_pooling import POOLING
 from imccompiler.simulator.digital_reduction import REDUCTION
@@ -64,7 +72,8 @@ def evaluate_float(
     Args:
         op_type: Operator of the default domain.
         attributes: By name; absent ones have ONNX's defaults.
-        operands: In ONNX order and axis order; None for an absent one.
+        operands: In ONNX order and axis order; None for an absent one. Those whose positions
+            the attribute `absent` lists may be left out.
 
     Returns:
         float64; movements return the element type that they are given.
@@ -73,8 +82,10 @@ def evaluate_float(
         UserInputError: The operator, or a mode of it, is not supported.
     """
     evaluate = _OPERATORS.get(op_type)
-    if evaluate is None:
-        raise UserInputError(f"the digital operator {op_type!r} is not supported")
+    if evaluate is None or attributes.get("output", 0):
+        which = f"output {attributes.get('output', 0)} of the digital operator {op_type!r}"
+        raise UserInputError(f"{which} is not supported")
+    operands = with_absent(attributes, operands)
     if not is_movement(op_type):
         operands = [None if v is None else np.asarray(v, dtype=np.float64) for v in operands]
     with np.errstate(all="ignore"):  # infinities and NaN are results as ONNX has them
@@ -91,8 +102,9 @@ def evaluate_codes(
     """Codes of an operator's result, by its integer form (`integer_form`).
 
     The form `function` dequantises to float64, evaluates, and quantises with round half to
-    even and saturation; a product of two activations is exact (`ProductParameters`). The codes
-    of one image do not depend on the others.
+    even and saturation. Two kinds of operators have no form but are exact all the same: sums
+    of two activations that broadcast (`AddParameters`) and products of two activations
+    (`ProductParameters`). The codes of one image do not depend on the others.
 
     Args:
         op_type: Operator of the default domain.
@@ -105,18 +117,16 @@ def evaluate_codes(
     Returns:
         int64, shape (images, *ONNX shape of the result).
     """
-    shapes = [
-        () if v is None else v.shape if q is None else v.shape[1:]
-        for v, q in zip(operands, quants, strict=True)
-    ]
-    form = integer_form(op_type, attributes, shapes, quants, result)
+    operands, quants = with_absent(attributes, operands), with_absent(attributes, quants)
+    attributes = {name: value for name, value in attributes.items() if name != "absent"}
+    call = CodedCall(op_type, attributes, operands, quants, result)
+    form = call.form
     if form != "function":
-        return evaluate_form(form, op_type, attributes, operands, quants, result)
-    if op_type == "MatMul" and len(quants) == 2 and quants[0] is not None and quants[1] is not None:
-        return _product(operands, (quants[0], quants[1]), result)
-    if (lookup := _lookup(op_type, operands, quants)) is not None:
-        position, code = lookup
-        return _by_table(op_type, attributes, operands, position, code, result)
+        return evaluate_form(form, call)
+    if op_type in {"Add", "Sub", "MatMul"} and all(q is not None for q in quants):
+        return _product(call) if op_type == "MatMul" else _broadcast_add(call)
+    if (position := _table_operand(call)) is not None:
+        return _by_table(call, position)
     reals = [
         v if q is None or v is None else dequantize(v, q)
         for v, q in zip(operands, quants, strict=True)
@@ -124,13 +134,21 @@ def evaluate_codes(
     return quantize(_by_images(op_type, attributes, reals, quants), result)
 
 
-def _product(
-    operands: Sequence[Any], quants: tuple[AffineCode, AffineCode], result: AffineCode
-) -> Codes:
-    a, b = (v.astype(np.float64) - q.zero_point for v, q in zip(operands, quants, strict=True))
-    a, b = _align(a, max(a.ndim, b.ndim)), _align(b, max(a.ndim, b.ndim))
-    sums = np.matmul(a, b).astype(np.int64)  # exact: integers far below 2^53
-    return ProductParameters.from_quants(*quants, result).apply(sums)
+def _broadcast_add(call: CodedCall) -> Codes:
+    """As the form `add`, so that a split into pieces of equal shapes means the same."""
+    rank = max(v.ndim for v in call.operands)
+    return evaluate_form("add", replace(call, operands=[_align(v, rank) for v in call.operands]))
+
+
+def _product(call: CodedCall) -> Codes:
+    (a, qa), (b, qb) = (
+        (v.astype(np.float64) - q.zero_point, q)
+        for v, q in zip(call.operands, call.quants, strict=True)
+        if q is not None
+    )
+    rank = max(a.ndim, b.ndim)
+    sums = np.matmul(_align(a, rank), _align(b, rank))  # exact: integers far below 2^53
+    return ProductParameters.from_quants(qa, qb, call.result).apply(sums.astype(np.int64))
 
 
 def _align(x: NDArray[Any], rank: int) -> NDArray[Any]:
@@ -138,34 +156,26 @@ def _align(x: NDArray[Any], rank: int) -> NDArray[Any]:
     return x.reshape(x.shape[0], *[1] * (rank - x.ndim), *x.shape[1:])
 
 
-def _lookup(
-    op_type: str, operands: Sequence[Any], quants: Sequence[AffineCode | None]
-) -> tuple[int, AffineCode] | None:
-    """Position and code of the only data operand, where a table can replace the function."""
-    coded = [(i, q) for i, q in enumerate(quants) if q is not None]
-    if op_type not in ELEMENTWISE or len(coded) != 1 or coded[0][1].bits > TABLE_BITS:
+def _table_operand(call: CodedCall) -> int | None:
+    """Position of the only data operand, where a table of its codes can replace the function."""
+    coded = [(i, q) for i, q in enumerate(call.quants) if q is not None]
+    if call.op_type not in ELEMENTWISE or len(coded) != 1 or coded[0][1].bits > TABLE_BITS:
         return None
-    scalars = all(
-        v is None or (v.size == 1 and v.ndim <= operands[coded[0][0]].ndim - 1)
-        for v, q in zip(operands, quants, strict=True)
-        if q is None
-    )
-    return coded[0] if scalars else None
+    position, rank = coded[0][0], call.operands[coded[0][0]].ndim - 1
+    constants = [v for v, q in zip(call.operands, call.quants, strict=True) if q is None]
+    scalars = all(v is None or (v.size == 1 and v.ndim <= rank) for v in constants)
+    return position if scalars else None
 
 
-def _by_table(
-    op_type: str,
-    attributes: Mapping[str, Any],
-    operands: Sequence[Any],
-    position: int,
-    code: AffineCode,
-    result: AffineCode,
-) -> Codes:
+def _by_table(call: CodedCall, position: int) -> Codes:
+    code = call.quants[position]
+    if code is None:
+        raise InternalError("a table needs an operand of codes", where=call.op_type)
     low, high = code_range(code.bits)
-    entries = [None if v is None else np.ravel(v) for v in operands]
+    entries = [None if v is None else np.ravel(v) for v in call.operands]
     entries[position] = dequantize(np.arange(low, high + 1), code)
-    table = quantize(evaluate_float(op_type, attributes, entries), result)
-    return np.take(table, operands[position] - low)
+    table = quantize(evaluate_float(call.op_type, call.attributes, entries), call.result)
+    return np.take(table, call.operands[position] - low)
 
 
 def _by_images(
@@ -174,14 +184,12 @@ def _by_images(
     operands: Sequence[Any],
     quants: Sequence[AffineCode | None],
 ) -> NDArray[Any]:
-    """Evaluate on operands with a leading axis of images where there is a quant."""
-    first_only = quants[0] is not None and all(q is None for q in quants[1:])
-    x = operands[0]
+    """Evaluate on operands that have a leading axis of images where there is a quant."""
+    pairs = list(zip(operands, quants, strict=True))
+    x, first_only = operands[0], quants[0] is not None and all(q is None for q in quants[1:])
     if op_type in ELEMENTWISE:
-        rank = max(v.ndim - (q is not None) for v, q in zip(operands, quants, strict=True))
-        aligned = [
-            v if q is None else _align(v, rank + 1) for v, q in zip(operands, quants, strict=True)
-        ]
+        rank = max(v.ndim - (q is not None) for v, q in pairs if v is not None)
+        aligned = [v if q is None else _align(v, rank + 1) for v, q in pairs]
         return evaluate_float(op_type, attributes, aligned)
     if first_only and op_type in _BY_CHANNEL:
         y = evaluate_float(op_type, attributes, [x.reshape(-1, *x.shape[2:]), *operands[1:]])
@@ -190,14 +198,6 @@ def _by_images(
         axis = attributes.get("axis", -1)
         from_end = {**attributes, "axis": axis - (x.ndim - 1) if axis >= 0 else axis}
         return evaluate_float(op_type, from_end, operands)
-    images = next(v.shape[0] for v, q in zip(operands, quants, strict=True) if q is not None)
-    return np.stack(
-        [
-            evaluate_float(
-                op_type,
-                attributes,
-                [v if q is None else v[i] for v, q in zip(operands, quants, strict=True)],
-            )
-            for i in range(images)
-        ]
-    )
+    images = next(v.shape[0] for v, q in pairs if q is not None)
+    each = ([v if q is None else v[i] for v, q in pairs] for i in range(images))
+    return np.stack([evaluate_float(op_type, attributes, one) for one in each])

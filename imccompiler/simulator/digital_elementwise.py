@@ -39,7 +39,7 @@ def softplus(x: Real) -> Real:
 
 
 def gelu(x: Real, approximate: str) -> Real:
-    """x times the normal distribution's cumulative function, exactly or by tanh."""
+    """The product of x and the normal distribution's cumulative function, exactly or by tanh."""
     if approximate == "tanh":
         inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
         return 0.5 * x * (1.0 + np.tanh(inner))

@@ -8,8 +8,9 @@ of images.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,8 @@ from imccompiler.simulator.windows import Windows
 
 Form = Literal["add", "max", "maxpool", "average", "relu", "move", "function"]
 Shape = tuple[int, ...]
+
+T = TypeVar("T")
 
 PAD_FILL = -1
 """Index that stands for a padded element in `movement_indices`."""
@@ -67,23 +70,44 @@ def integer_form(
         quants: Codes of the operands; None for a float constant or an absent operand.
         result: Codes of the result.
     """
+    quants = with_absent(attributes, quants)
     coded = [q for q in quants if q is not None]
-    same = bool(coded) and all(same_code(q, result) for q in coded)
     data_only = len(coded) == len(quants)
     if op_type in {"Add", "Sub"}:
         return "add" if data_only and len(coded) == 2 and shapes[0] == shapes[1] else "function"
     if op_type in {"GlobalAveragePool", "AveragePool"}:
         return "average" if op_type[0] == "G" or not _padded(attributes, shapes[0]) else "function"
-    if not same:
+    if not coded or not all(same_code(q, result) for q in coded):
         return "function"
+    return _one_code_form(op_type, attributes, shapes, quants, result)
+
+
+def with_absent(attributes: Mapping[str, Any], items: Sequence[T | None]) -> Sequence[T | None]:
+    """Items of an op's operands in ONNX positions: None at those that `absent` lists."""
+    positions = attributes.get("absent", ())
+    if not positions:
+        return items
+    count, given = len(items) + len(positions), iter(items)
+    return [None if i in positions else next(given) for i in range(count)]
+
+
+def _one_code_form(
+    op_type: str,
+    attributes: Mapping[str, Any],
+    shapes: Sequence[Shape],
+    quants: Sequence[AffineCode | None],
+    code: AffineCode,
+) -> Form:
+    """The form of an operator whose operands and result all have `code`."""
+    data_only = all(q is not None for q in quants)
     if op_type in {"MaxPool", "GlobalMaxPool"}:
         return "maxpool"
-    if op_type == "Max":
-        return "max" if data_only and len(set(shapes)) == 1 else "function"
+    if op_type == "Max" and data_only and len(set(shapes)) == 1:
+        return "max"
     if op_type == "Relu":
-        return "move" if result.zero_point == code_range(result.bits)[0] else "relu"
-    if op_type == "Clip":
-        return "move" if len(quants) == 1 and _clips_nothing(attributes, result) else "function"
+        return "move" if code.zero_point == code_range(code.bits)[0] else "relu"
+    if op_type == "Clip" and len(quants) == 1 and _clips_nothing(attributes, code):
+        return "move"
     return "move" if _moves(op_type, attributes, quants) else "function"
 
 
@@ -146,7 +170,7 @@ def movement_indices(
     if op_type == "Pad":
         attributes = {**attributes, "constant_value": PAD_FILL}
         numbered = [*numbered[:2], None, *numbered[3:]]
-    return (MOVEMENT | RESIZE if op_type in RESIZE else MOVEMENT)[op_type](attributes, numbered)
+    return (RESIZE if op_type in RESIZE else MOVEMENT)[op_type](attributes, numbered)
 
 
 def fill_code(attributes: Mapping[str, Any], operands: Sequence[Any], result: AffineCode) -> int:
@@ -155,72 +179,82 @@ def fill_code(attributes: Mapping[str, Any], operands: Sequence[Any], result: Af
     return int(quantize(np.asarray(0.0 if value is None else value).ravel()[0], result))
 
 
-def evaluate_form(
-    form: Form,
-    op_type: str,
-    attributes: Mapping[str, Any],
-    operands: Sequence[Any],
-    quants: Sequence[AffineCode | None],
-    result: AffineCode,
-) -> Codes:
-    """Codes of the result by an integer form other than `function`.
+@dataclass(frozen=True, slots=True)
+class CodedCall:
+    """An operator on codes.
 
-    Args:
-        form: What `integer_form` said.
+    Attributes:
         op_type: ONNX operator.
         attributes: Its attributes.
-        operands: Codes of shape (images, *shape), or constants where the quant is None.
-        quants: Codes of the operands.
+        operands: Codes of shape (images, *shape) where there is a quant; else constants without
+            the axis of images, or None for an absent operand.
+        quants: One for each operand.
         result: Codes of the result.
     """
-    x = operands[0]
+
+    op_type: str
+    attributes: Mapping[str, Any]
+    operands: Sequence[Any]
+    quants: Sequence[AffineCode | None]
+    result: AffineCode
+
+    @property
+    def form(self) -> Form:
+        """See `integer_form`."""
+        shapes = [
+            () if v is None else v.shape if q is None else v.shape[1:]
+            for v, q in zip(self.operands, self.quants, strict=True)
+        ]
+        return integer_form(self.op_type, self.attributes, shapes, self.quants, self.result)
+
+
+def evaluate_form(form: Form, call: CodedCall) -> Codes:
+    """Codes of the result, (images, *shape), by an integer form other than `function`."""
+    x, result = call.operands[0], call.result
     if form == "move":
-        return _move(op_type, attributes, operands, quants, result)
+        return _move(call)
     if form == "relu":
         return np.maximum(x, result.zero_point)
     if form == "max":
-        return reduce(np.maximum, operands)
+        return reduce(np.maximum, call.operands)
     if form == "add":
-        a, b = quants
-        if a is None or b is None:
-            raise InternalError("an addition of codes needs two codes", where=op_type)
-        return AddParameters.from_quants(a, b, result, subtract=op_type == "Sub").apply(*operands)
-    images, folded = x.shape[0], x.reshape(-1, *x.shape[2:])  # (images * N, C, spatial...)
-    if form == "maxpool":
-        lowest = code_range(result.bits)[0]
-        pooled = (
-            global_maxima(folded)
-            if op_type == "GlobalMaxPool"
-            else window_maxima(attributes, folded, lowest)
-        )
-    elif form == "average" and quants[0] is not None:
-        sums, window = _window_code_sums(op_type, attributes, folded)
-        pooled = AverageParameters.from_quants(quants[0], result, window).apply(sums)
+        a, b = (_present(q) for q in call.quants)
+        parameters = AddParameters.from_quants(a, b, result, subtract=call.op_type == "Sub")
+        return parameters.apply(*call.operands)
+    folded = x.reshape(-1, *x.shape[2:])  # (images * N, C, spatial...)
+    pooled = _maxima(call, folded) if form == "maxpool" else _averages(call, folded)
+    return pooled.reshape(x.shape[0], -1, *pooled.shape[1:])
+
+
+def _present(quant: AffineCode | None) -> AffineCode:
+    if quant is None:
+        raise InternalError("an integer form needs the codes of its operands")
+    return quant
+
+
+def _maxima(call: CodedCall, x: Codes) -> Codes:
+    if call.op_type == "GlobalMaxPool":
+        return global_maxima(x)
+    return window_maxima(call.attributes, x, code_range(call.result.bits)[0])
+
+
+def _averages(call: CodedCall, x: Codes) -> Codes:
+    if call.op_type == "GlobalAveragePool":
+        sums, size = global_sums(x), int(np.prod(x.shape[2:]))
     else:
-        raise InternalError(f"no integer form {form!r}", where=op_type)
-    return pooled.reshape(images, -1, *pooled.shape[1:])
+        windows = Windows.of_pool(call.attributes, x.shape[2:])
+        sums, size = window_sums(windows, x), int(np.prod(windows.kernel))
+    return AverageParameters.from_quants(_present(call.quants[0]), call.result, size).apply(sums)
 
 
-def _window_code_sums(op_type: str, attributes: Mapping[str, Any], x: Codes) -> tuple[Codes, int]:
-    if op_type == "GlobalAveragePool":
-        return global_sums(x), int(np.prod(x.shape[2:]))
-    windows = Windows.of_pool(attributes, x.shape[2:])
-    return window_sums(windows, x), int(np.prod(windows.kernel))
-
-
-def _move(
-    op_type: str,
-    attributes: Mapping[str, Any],
-    operands: Sequence[Any],
-    quants: Sequence[AffineCode | None],
-    result: AffineCode,
-) -> Codes:
-    data = [v for v, q in zip(operands, quants, strict=True) if q is not None]
-    sources = [v if q is None else v.shape[1:] for v, q in zip(operands, quants, strict=True)]
-    index = movement_indices(op_type, attributes, sources)
+def _move(call: CodedCall) -> Codes:
+    pairs = list(zip(call.operands, call.quants, strict=True))
+    sources = [v if q is None else v.shape[1:] for v, q in pairs]
+    data = [v for v, q in pairs if q is not None]
+    index = movement_indices(call.op_type, call.attributes, sources)
     images = data[0].shape[0]
     flat = np.concatenate([v.reshape(images, -1) for v in data], axis=1)
     moved = np.take(flat, index.ravel(), axis=1).reshape(images, *index.shape)
-    if op_type == "Pad":
-        moved[:, index == PAD_FILL] = fill_code(attributes, operands, result)
+    if call.op_type == "Pad":
+        moved[:, index == PAD_FILL] = fill_code(call.attributes, call.operands, call.result)
     return moved

@@ -127,13 +127,12 @@ def _shift_and_add(
     return xp.sum(xp.astype(columns, xp.float64) * tile.place, axis=1)
 
 
-def multiply_exact(weights: Array, x: Array, input_bits: int) -> Array:
+def multiply_exact(weights: Array, x: Array) -> Array:
     """The plain integer product, for callers that need its value and not the way to it.
 
     Args:
-        weights: Weight codes as floats, shape (rows, outputs).
-        x: Input codes of `input_bits` bits, integers, shape (images, rows).
-        input_bits: Bits of the inputs.
+        weights: Weight codes as floats (see `exact_dtype`), shape (rows, outputs).
+        x: Input codes, integers, shape (images, rows).
 
     Returns:
         Sums, shape (images, outputs), int64.

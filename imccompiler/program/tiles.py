@@ -1,0 +1,78 @@
+"""Where tiles lie on crossbars: rectangles of cells, and which of them overlap."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imccompiler.hardware.schema import Machine
+from imccompiler.program.artifact import GROUP_COLUMNS, TILE_COLUMNS, Program
+
+CORE, GROUP, FIRST_TILE, TILES, ROWS, OUTPUTS, CROSSBARS = range(len(GROUP_COLUMNS))
+TILE = {name: index for index, name in enumerate(TILE_COLUMNS)}
+
+Rectangles = NDArray[np.int64]
+"""Core, crossbar, first row, end row, first bit line, end bit line; shape (tiles, 6)."""
+
+
+def tile_rectangles(program: Program, machine: Machine) -> Rectangles:
+    """The cells of every tile."""
+    tiles = program.tiles.astype(np.int64)
+    core = tiles[:, TILE["core"]]
+    per_weight = np.array(
+        [
+            machine.core_kinds[k].columns_per_weight(program.weight_bits)
+            for k in machine.kind_of_core()
+        ]
+    )
+    row, line = tiles[:, TILE["row_offset"]], tiles[:, TILE["column_offset"]]
+    lines = tiles[:, TILE["columns"]] * per_weight[core]
+    return np.stack(
+        [core, tiles[:, TILE["crossbar"]], row, row + tiles[:, TILE["rows"]], line, line + lines],
+        axis=1,
+    )
+
+
+def group_of_tiles(program: Program) -> NDArray[np.int64]:
+    """The row of the group table that each tile belongs to, -1 for none; shape (tiles,)."""
+    owner = np.full(len(program.tiles), -1, np.int64)
+    counts = program.groups[:, TILES]
+    starts = np.repeat(program.groups[:, FIRST_TILE] - np.cumsum(counts) + counts, counts)
+    owner[starts + np.arange(len(starts))] = np.repeat(np.arange(len(program.groups)), counts)
+    return owner
+
+
+def overlapping_pairs(rectangles: Rectangles) -> NDArray[np.int64]:
+    """Pairs of tiles that share a cell, each once; shape (pairs, 2)."""
+    order = np.lexsort((rectangles[:, 2], rectangles[:, 1], rectangles[:, 0]))
+    r = rectangles[order]
+    pairs: list[NDArray[np.int64]] = []
+    for distance in range(1, len(r)):
+        a, b = r[:-distance], r[distance:]
+        same = (a[:, :2] == b[:, :2]).all(axis=1)
+        if not same.any():
+            break
+        rows = same & (a[:, 2] < b[:, 3]) & (b[:, 2] < a[:, 3])
+        first = np.flatnonzero(rows & (a[:, 4] < b[:, 5]) & (b[:, 4] < a[:, 5]))
+        pairs.append(np.stack([order[first], order[first + distance]], axis=1))
+    return np.concatenate(pairs) if pairs else np.zeros((0, 2), np.int64)
+
+
+def group_matrix(program: Program, index: int) -> NDArray[np.int16]:
+    """Weight codes of the group in row `index` of the table, shape (rows, outputs)."""
+    group = program.groups[index]
+    matrix = np.zeros((group[ROWS], group[OUTPUTS]), np.int16)
+    matrices = list(program.matrices.values())
+    for tile in tiles_of_group(program, index).tolist():
+        t = dict(zip(TILE_COLUMNS, tile, strict=True))
+        matrix[: t["rows"], t["output"] : t["output"] + t["columns"]] = matrices[t["matrix"]][
+            t["matrix_row"] : t["matrix_row"] + t["rows"],
+            t["matrix_column"] : t["matrix_column"] + t["columns"],
+        ]
+    return matrix
+
+
+def tiles_of_group(program: Program, index: int) -> NDArray[np.int32]:
+    """Rows of the tile table of the group in row `index` of the group table."""
+    first, count = program.groups[index, [FIRST_TILE, TILES]]
+    return program.tiles[first : first + count]

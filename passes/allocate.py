@@ -1,0 +1,133 @@
+"""`allocate`: where in its core's local memory each buffer lies, and from when to when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.dialects.builtin import ModuleOp
+
+from imccompiler.errors import DoesNotFitError
+from imccompiler.passes.base import CompileContext, ImcPass
+from imccompiler.passes.schedule import Planned, planned
+from imccompiler.passes.taskgraph import TaskGraph
+
+ALIGNMENT = 8
+GAP_BYTES = 8  # buffers that touch would seem to overlap where hazards are checked inclusively
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Allocation:
+    """Addresses of all buffers, shape (buffers,), and bytes used on each core, (cores,)."""
+
+    address: NDArray[np.int64]
+    used_bytes: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class AllocatePass(ImcPass):
+    """Gives every buffer an address.
+
+    A core whose buffers all fit side by side gets them so; on others, buffers share bytes when
+    one is dead before the other is first written in the core's own order.
+
+    On entry: the module has an order. On exit: nothing on the module changes; the addresses
+    follow from it and `emit` asks for them again. Raises `DoesNotFitError` where a core's memory
+    is too small.
+    """
+
+    name: ClassVar[str] = "allocate"
+
+    def run(self, context: CompileContext, module: ModuleOp) -> None:
+        """Check that an allocation exists."""
+        allocation(context, module)
+
+
+def allocation(context: CompileContext, module: ModuleOp) -> Allocation:
+    """The addresses of a scheduled module's buffers."""
+    plan = planned(context, module)
+    name = f"allocation {id(plan)}"
+    return context.analysis(name, module, lambda: _allocate(context, plan))
+
+
+def _allocate(context: CompileContext, plan: Planned) -> Allocation:
+    graph = plan.built.graph
+    cores = context.machine.core_count
+    capacity = context.machine.main_kind.local_memory.kib * 1024
+    core = np.array(graph.buffer_core, np.int64)
+    size = np.array(graph.buffer_bytes, np.int64)
+    padded = -(-(size + GAP_BYTES) // ALIGNMENT) * ALIGNMENT
+    address = np.zeros(len(core), np.int64)
+    used = np.bincount(core, padded, cores).astype(np.int64)
+    by_core = np.argsort(core, kind="stable")
+    starts = np.searchsorted(core[by_core], np.arange(cores + 1))
+    crowded = [c for c in range(cores) if used[c] > capacity]
+    for c in range(cores):
+        mine = by_core[starts[c] : starts[c + 1]]
+        address[mine] = np.cumsum(padded[mine]) - padded[mine]
+    if crowded:
+        first, last = _lifetimes(graph, plan)
+        for c in crowded:
+            mine = by_core[starts[c] : starts[c + 1]]
+            address[mine], used[c] = pack_intervals(padded[mine], first[mine], last[mine])
+            if used[c] > capacity:
+                raise DoesNotFitError(
+                    "the data does not fit a core's local memory",
+                    demand=int(used[c]),
+                    capacity=capacity,
+                    unit="bytes",
+                    levers=(
+                        "use a larger local memory",
+                        "spread layers over more cores",
+                        "use a finer grain: schedule{grain=4}",
+                    ),
+                    where=f"core {c}",
+                )
+    return Allocation(address, used)
+
+
+def _lifetimes(graph: TaskGraph, plan: Planned) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Place in the order of each buffer's first and last use; constants live always."""
+    count = len(graph.buffer_core)
+    first = np.full(count, len(graph.tasks), np.int64)
+    last = np.full(count, -1, np.int64)
+    for place, number in enumerate(plan.schedule.order.tolist()):
+        task = graph.tasks[number]
+        for side in (task.side, task.sender):
+            if side is None:
+                continue
+            for buffer in side.buffers:
+                if place < first[buffer]:
+                    first[buffer] = place
+                if place > last[buffer]:
+                    last[buffer] = place
+    constants = list(graph.constants)
+    first[constants], last[constants] = 0, len(graph.tasks)
+    return first, last
+
+
+def pack_intervals(
+    size: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], int]:
+    """Addresses for buffers that live from `first` to `last`, both included; and their end.
+
+    Buffers in order of falling size, each in the lowest gap among those it meets in time.
+    """
+    address = np.zeros(len(size), np.int64)
+    placed: list[int] = []
+    top = 0
+    for index in np.argsort(-size, kind="stable").tolist():
+        near = np.array(
+            [j for j in placed if first[j] <= last[index] and first[index] <= last[j]], np.int64
+        )
+        at = 0
+        for j in near[np.argsort(address[near], kind="stable")].tolist():
+            if address[j] - at >= size[index]:
+                break
+            at = max(at, int(address[j] + size[j]))
+        address[index] = at
+        top = max(top, at + int(size[index]))
+        placed.append(index)
+    return address, top
