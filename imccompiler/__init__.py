@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from imccompiler import search
     from imccompiler.compiler import (
         Compilation,
         Evaluation,
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
         execute,
         simulate,
     )
-
-    from imccompiler import search
 
 _HOMES = {
     "Compilation": ("imccompiler.compiler", "Compilation"),

@@ -45,29 +45,37 @@ Goal = Annotated[Objective, typer.Option(help="What the mapping is chosen for.")
 Calibration = Annotated[
     Path | None, typer.Option(metavar="X.npz", help="Inputs by port name, for quantisation.")
 ]
-Pipeline = Annotated[
-    str, typer.Option(help="Passes, such as 'quantize{weight_bits=8},partition'.")
-]
+Pipeline = Annotated[str, typer.Option(help="Passes, such as 'quantize{weight_bits=8},partition'.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        typer.echo(f"imcc {version('imccompiler')}")
+        raise typer.Exit
 
 
 @app.callback()
 def root(
     *,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
 ) -> None:
     """Compile neural networks for in-memory-computing accelerators, and search for both."""
-    del debug  # read by `main`, which handles errors
-    if version:
-        from importlib.metadata import version as installed  # noqa: PLC0415
-
-        typer.echo(f"imcc {installed('imccompiler')}")
-        raise typer.Exit
+    del debug, version  # read by `main`, which handles errors, and by the callback
 
 
 @app.command("compile", epilog="Example: imcc compile resnet18 -H pimcomp --effort 2 -o out")
 def compile_command(
-    model: Annotated[str, typer.Argument(help="ONNX file, or a name of `imcc models list`.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="ONNX file, or a name of `imcc models list`.")
+    ],
     hardware: Hardware,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")],
     *,
@@ -162,7 +170,6 @@ def run(
     output: Annotated[
         Path | None, typer.Option(metavar="Y.npz", help="Write the outputs by port name.")
     ] = None,
-    seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Execute a compiled program in numbers."""
@@ -175,7 +182,7 @@ def run(
     labels = arrays.pop("label", None)
     with progress_bar() as progress:
         evaluation = evaluate(
-            folder, arrays, labels, ideal=ideal, compare=compare, seed=seed, progress=progress
+            folder, arrays, labels, ideal=ideal, compare=compare, progress=progress
         )
     if output is not None:
         write_arrays(output, evaluation.outputs)
@@ -194,7 +201,7 @@ def simulate(
     json: Json = False,
 ) -> None:
     """Run a compiled program in time."""
-    from imccompiler.compiler.verbs import simulate_folder  # noqa: PLC0415
+    from imccompiler.compiler.simulation import simulate_folder  # noqa: PLC0415
     from imccompiler.report import table  # noqa: PLC0415
 
     with progress_bar() as progress:
@@ -251,7 +258,9 @@ def inspect(
     view: Annotated[
         Literal["summary", "layer", "pass"], typer.Argument(help="What to look at.")
     ] = "summary",
-    name: Annotated[str | None, typer.Argument(help="Of the layer or pass.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Of the layer (or a glob) or pass.")
+    ] = None,
     *,
     diff: Annotated[
         bool, typer.Option("--diff", help="Of a pass: what it changed in the IR.")
@@ -264,7 +273,7 @@ def inspect(
 
     report = read_report(folder)
     if view == "summary":
-        emit_json(report.model_dump(mode="json")) if json else print_tables(*views.summary(report))
+        emit_json(report.model_dump(mode="json")) if json else print_tables(views.summary(report))
     elif view == "layer":
         found = views.layers(report, name)
         if json:
@@ -347,7 +356,7 @@ def models_list(*, json: Json = False) -> None:
 
 @models_app.command("export", epilog="Example: imcc models export resnet18 -o resnet18.onnx")
 def models_export(
-    name: Annotated[str, typer.Argument(help="Of `imcc models list`.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of `imcc models list`.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.onnx")],
     *,
     seed: Annotated[int, typer.Option(help="Draws the weights of a network not trained.")] = 0,

@@ -99,10 +99,8 @@ def _lifetimes(graph: TaskGraph, plan: Planned) -> tuple[NDArray[np.int64], NDAr
             if side is None:
                 continue
             for buffer in side.buffers:
-                if place < first[buffer]:
-                    first[buffer] = place
-                if place > last[buffer]:
-                    last[buffer] = place
+                first[buffer] = min(first[buffer], place)
+                last[buffer] = max(last[buffer], place)
     constants = list(graph.constants)
     first[constants], last[constants] = 0, len(graph.tasks)
     return first, last

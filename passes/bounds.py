@@ -41,8 +41,7 @@ def latency_bound(
     for task in range(count - 1, -1, -1):
         reach = tail[task] + own_ns[task]
         for p in graph.predecessors[task]:
-            if reach > tail[p]:
-                tail[p] = reach
+            tail[p] = max(tail[p], reach)
     own, sent = np.asarray(own_ns), np.asarray(sender_ns)
     path = float((head + own + tail).max())
     best = (path, "critical path")

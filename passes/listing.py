@@ -7,7 +7,6 @@ once, the one of highest priority.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,92 +54,51 @@ def list_schedule(
     Raises:
         InternalError: The predecessors form a cycle.
     """
+    from imccompiler.passes import listing_kernel  # noqa: PLC0415
+
     count = len(graph.tasks)
-    core_of = [t.core for t in graph.tasks]
-    peer_of = [t.peer for t in graph.tasks]
-    on_global = [t.kind in (Kind.LOAD, Kind.STORE) for t in graph.tasks]
-    successors: list[list[int]] = [[] for _ in range(count)]
-    missing = [0] * count
-    for task, before in enumerate(graph.predecessors):
-        unique = set(before)
-        missing[task] = len(unique)
-        for b in unique:
-            successors[b].append(task)
-    ready = [0.0] * count
-    start = [0.0] * count
-    end = [0.0] * count
-    peer_end = [0.0] * count
-    free = [0.0] * cores
-    global_free = 0.0
-    future: list[list[tuple[float, int, int]]] = [[] for _ in range(cores)]
-    available: list[list[tuple[int, int]]] = [[] for _ in range(cores)]
-    queue: list[tuple[float, int]] = []
-    order: list[int] = []
-    push, pop = heapq.heappush, heapq.heappop
-
-    def enter(task: int) -> None:
-        core = core_of[task]
-        push(future[core], (ready[task], priority[task], task))
-        push(queue, (max(ready[task], free[core]), core))
-
-    for task in range(count):
-        if missing[task] == 0:
-            enter(task)
-
-    while queue:
-        at, core = pop(queue)
-        now = max(at, free[core])
-        waiting, able = future[core], available[core]
-        while waiting and waiting[0][0] <= now:
-            _, p, task = pop(waiting)
-            push(able, (p, task))
-        if able:
-            if now > at:
-                push(queue, (now, core))
-                continue
-            p, task = able[0]
-            peer = peer_of[task]
-            hold = free[peer] if peer >= 0 else (global_free if on_global[task] else 0.0)
-            if hold > now:  # cannot begin yet: others of this core go first
-                pop(able)
-                push(waiting, (hold, p, task))
-                push(queue, (now, core))
-                continue
-            pop(able)
-        elif waiting:
-            first = waiting[0][0]
-            if first > at:
-                push(queue, (first, core))
-            continue
-        else:
-            continue
-        start[task] = now
-        finish = now + own_ns[task]
-        end[task] = finish
-        free[core] = finish
-        if peer >= 0:
-            peer_end[task] = free[peer] = now + sender_ns[task]
-            if future[peer] or available[peer]:
-                push(queue, (free[peer], peer))
-        if on_global[task]:
-            global_free = finish
-        order.append(task)
-        push(queue, (finish, core))
-        for s in successors[task]:
-            if finish > ready[s]:
-                ready[s] = finish
-            missing[s] -= 1
-            if missing[s] == 0:
-                enter(s)
-    if len(order) != count:
-        raise InternalError(f"{count - len(order)} tasks wait for each other in a cycle")
-    return Schedule(
-        np.array(order, np.int64),
-        np.array(start),
-        np.array(end),
-        np.array(peer_end),
-        max(max(end, default=0.0), max(peer_end, default=0.0)),
+    core = np.array([t.core for t in graph.tasks], np.int64)
+    peer = np.array([t.peer for t in graph.tasks], np.int64)
+    shared = np.array([t.kind in (Kind.LOAD, Kind.STORE) for t in graph.tasks], np.bool_)
+    successor_start, successors, missing = _successors(graph)
+    uses = np.bincount(core, minlength=cores) + np.bincount(peer[peer >= 0], minlength=cores)
+    heap_start = np.concatenate([[0], np.cumsum(uses)])
+    start, end, peer_end = np.zeros(count), np.zeros(count), np.zeros(count)
+    order = np.zeros(count, np.int64)
+    done = listing_kernel.run(
+        core,
+        peer,
+        shared,
+        np.asarray(own_ns, np.float64),
+        np.asarray(sender_ns, np.float64),
+        np.asarray(priority, np.int64),
+        successor_start,
+        successors,
+        missing,
+        heap_start,
+        cores,
+        start,
+        end,
+        peer_end,
+        order,
     )
+    if done != count:
+        raise InternalError(f"{count - done} tasks wait for each other in a cycle")
+    makespan = max(float(end.max(initial=0.0)), float(peer_end.max(initial=0.0)))
+    return Schedule(order, start, end, peer_end, makespan)
+
+
+def _successors(
+    graph: TaskGraph,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Successors of every task one after the other, where each begins, and predecessor counts."""
+    count = len(graph.tasks)
+    lengths = np.fromiter((len(p) for p in graph.predecessors), np.int64, count)
+    before = np.fromiter((b for p in graph.predecessors for b in p), np.int64, int(lengths.sum()))
+    after = np.repeat(np.arange(count), lengths)
+    by_before = np.argsort(before, kind="stable")
+    successor_start = np.searchsorted(before[by_before], np.arange(count + 1))
+    return successor_start.astype(np.int64), after[by_before], lengths.copy()
 
 
 def schedule_in_order(

@@ -7,8 +7,10 @@ from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import SSAValue
 
 from imccompiler.ir.dialect import MatmulOp, WeightOp
-from imccompiler.ir.types import shape_of
+from imccompiler.ir.types import dtype_of, shape_of
 from imccompiler.passes.rewriting import Array, Rewriter
+
+FOLDED = ".folded"  # ends the keys of changed weights
 
 
 def has_static_weights(op: MatmulOp) -> bool:
@@ -65,7 +67,9 @@ def affine_inputs(rewriter: Rewriter, op: MatmulOp, gain: Array, shift: Array | 
     """
     weight = _values(rewriter, op.weight)
     groups = op.window.groups
-    if op.window.kernel:  # (groups, N / groups, C / groups, kernel) times (groups, 1, C / groups, 1)
+    if (
+        op.window.kernel
+    ):  # (groups, N / groups, C / groups, kernel) times (groups, 1, C / groups, 1)
         parts = weight.reshape(groups, -1, *weight.shape[1:])
         factor = gain.reshape(groups, 1, -1, *[1] * len(op.window.kernel))
         scaled = (parts * factor).reshape(weight.shape)
@@ -99,10 +103,10 @@ def _values(rewriter: Rewriter, value: SSAValue) -> Array:
 
 
 def _edited(rewriter: Rewriter, op: MatmulOp, old: SSAValue, array: Array) -> SSAValue:
-    """The new form of an operand, under the old one's name."""
+    """The new values of an operand, under the old one's name."""
     key = old.owner.key.data if isinstance(old.owner, WeightOp) else "weight"
-    name = key if ".folded" in key else f"{key}.folded"
-    return rewriter.weight(op, name.split(".folded")[0] + ".folded", array.astype(np.float32))
+    name = key.split(FOLDED)[0] + FOLDED
+    return rewriter.weight(op, name, array.astype(dtype_of(old)))
 
 
 def _set_bias(rewriter: Rewriter, op: MatmulOp, bias: Array) -> None:
@@ -110,5 +114,5 @@ def _set_bias(rewriter: Rewriter, op: MatmulOp, bias: Array) -> None:
         value = _edited(rewriter, op, op.bias, bias)
     else:
         name = op.source.node if op.source is not None else "matmul"
-        value = rewriter.weight(op, f"{name}.bias.folded", bias.astype(np.float32))
+        value = rewriter.weight(op, f"{name}.bias{FOLDED}", bias.astype(dtype_of(op.weight)))
     op.operands = (op.input, op.weight, value)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 
+from imccompiler.cost.machine import MachineTiming
 from imccompiler.errors import PassError
 from imccompiler.ir.decisions import Placement
 from imccompiler.ir.dialect import MatmulOp
@@ -20,7 +21,6 @@ from imccompiler.passes.geometry import Box, cut_grid
 from imccompiler.passes.layouts import assign_layouts
 from imccompiler.passes.options import part_time_ns
 from imccompiler.passes.replicate import does_not_fit
-from imccompiler.cost.machine import MachineTiming
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Demand:
 class PlacePass(ImcPass):
     """Decides `placement` of every matrix product.
 
-    Layers are placed in the order of the network, the parts of one layer on different cores
-    while there are any. Cores are compared by free crossbars, by load, and by how much of
+    Layers with large parts are placed first, the parts of one layer on different cores while
+    there are any. Cores are compared by free crossbars, by load, and by how much of
     the part's input they have at hand.
 
     On entry: every `imc.matmul` has a replication. On exit: every one has a placement, and no
@@ -58,9 +58,13 @@ class PlacePass(ImcPass):
             if demand.op.placement is not None:
                 _take(demand, np.array(demand.op.placement.cores), capacity, load)
         positions = _core_positions(machine.core_count, machine.chip.grid[1])
-        for demand in demands:
+        for demand in sorted(demands, key=lambda d: -int(d.crossbars.max())):
             if demand.op.placement is None:
-                cores = _place_layer(demand, capacity, load, positions)
+                cores = place_layer(demand, capacity, load, positions)
+                if cores is None:
+                    raise does_not_fit(
+                        int(demand.crossbars.sum()), int(capacity.sum()), machine.core_count
+                    )
                 _take(demand, cores, capacity, load)
                 demand.op.properties["placement"] = Placement(tuple(int(c) for c in cores))
         busiest, mean = float(load.max(initial=0.0)), float(load.mean()) if load.size else 0.0
@@ -124,13 +128,13 @@ def _take(
         )
 
 
-def _place_layer(
+def place_layer(
     demand: Demand,
     capacity: NDArray[np.int64],
     load: NDArray[np.float64],
     positions: NDArray[np.float64],
-) -> NDArray[np.int64]:
-    """Cores of a layer's parts.
+) -> NDArray[np.int64] | None:
+    """Cores of a layer's parts, None if there is no room.
 
     Parts that need much go first. A core is taken twice for one layer only when no other has
     room. Among cores with room, one near the picture's place is preferred, so that neighbouring
@@ -144,9 +148,7 @@ def _place_layer(
         need = demand.crossbars[part]
         fits = left >= need
         if not fits.any():
-            raise does_not_fit(
-                int(demand.crossbars.sum()), int(capacity.sum()), len(capacity)
-            )
+            return None
         distance = np.abs(positions - demand.centre[part]).sum(axis=1)
         score = used * 1e3 + distance + spread - 0.2 * left / max(int(capacity.max()), 1)
         score[~fits] = np.inf

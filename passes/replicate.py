@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,9 +17,9 @@ from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
 from imccompiler.passes.blocks import layer_blocks, parts_of_copy
 from imccompiler.passes.build import layer_name
+from imccompiler.passes.geometry import cut_grid
 from imccompiler.passes.layouts import assign_layouts
 from imccompiler.passes.options import Option, layer_options, part_time_ns
-from imccompiler.passes.geometry import cut_grid
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+import numpy as np
 from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass, PassPipeline
@@ -120,7 +121,7 @@ def compile(  # noqa: A001
     pipeline = registry.parse(passes or registry.DEFAULT_PIPELINE)
     pins = read_pins(Path(pin)) if pin is not None else ()
     machine = machine_of(hardware, set, logical=crossbars == "logical")
-    network = network_of(model, bind or {}, shapes_only=shapes_only)
+    network, source = network_of(model, bind or {}, shapes_only=shapes_only)
 
     module = network.module.clone()
     pinned = apply_pins(pins, module)
@@ -147,16 +148,15 @@ def compile(  # noqa: A001
         tell("check", len(pipeline), len(pipeline) + 1)
         from imccompiler.compiler.check import check_program  # noqa: PLC0415
 
-        checked = check_program(network, module, context)
+        checked = check_program(module, context, source, network.bindings)
     report = build_report(
         network,
         module,
         context,
-        pipeline,
-        instruments.seconds,
+        tuple(zip(pipeline, instruments.seconds, strict=True)),
         checked,
     )
-    compilation = Compilation(network, machine, module, context, report)
+    compilation = Compilation(network, machine, module, context, report, source)
     if target is None:
         return compilation
     from imccompiler.compiler.write import write_folder  # noqa: PLC0415

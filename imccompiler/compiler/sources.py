@@ -35,8 +35,13 @@ def machine_of(
 
 def network_of(
     model: Network | ModelProto | Path | str, bindings: Mapping[str, int], *, shapes_only: bool
-) -> Network:
-    """The network of an ONNX file, a model in memory, a name of `imccompiler.models` or a network.
+) -> tuple[Network, Path | bytes | None]:
+    """The network, and the float model if there is one to compare with.
+
+    Args:
+        model: An ONNX file, a model in memory, a name of `imccompiler.models`, or a network.
+        bindings: Sizes of dynamic dimensions.
+        shapes_only: Leave large weights out; then there is nothing to compare with.
 
     Raises:
         ModelError: There is no such file or network, or it cannot be imported.
@@ -45,13 +50,20 @@ def network_of(
     from imccompiler.frontend import Network, load_onnx  # noqa: PLC0415
 
     if isinstance(model, Network):
-        return model
-    if isinstance(model, (str, Path)) and not Path(model).is_file():
-        if str(model) not in models.names():
-            hint = f"or name one of {', '.join(models.names())}"
-            raise ModelError("there is no such file", where=str(model), hint=hint)
-        model = models.build(str(model))
-    return load_onnx(model, bindings, shapes_only=shapes_only)
+        return model, None
+    source: Path | bytes
+    if not isinstance(model, (str, Path)):
+        source = model.SerializeToString(deterministic=True)
+    elif Path(model).is_file():
+        source = Path(model)
+    elif str(model) in models.names():
+        name = str(model)
+        source = models.build(name).SerializeToString(deterministic=True)
+    else:
+        hint = f"or name one of {', '.join(models.names())}"
+        raise ModelError("there is no such file", where=str(model), hint=hint)
+    network = load_onnx(source, bindings, shapes_only=shapes_only)
+    return network, None if shapes_only else source
 
 
 def parse_bindings(texts: Sequence[str]) -> dict[str, int]:

@@ -82,9 +82,7 @@ def simulate(
     from imccompiler.simulator import timing  # noqa: PLC0415
 
     target = open_target(source)
-    return timing.simulate(
-        target.program, target.machine, images=images, keep_events=keep_events
-    )
+    return timing.simulate(target.program, target.machine, images=images, keep_events=keep_events)
 
 
 def execute(
@@ -189,12 +187,12 @@ def _execute(target: Target, samples: Arrays, *, ideal: bool, progress: Progress
 
 
 def _float_outputs(target: Target, samples: Arrays, progress: Progress) -> Arrays:
-    from imccompiler.compiler.floatnet import run_float  # noqa: PLC0415
+    from imccompiler.compiler.runtime import run_onnx  # noqa: PLC0415
 
     if target.model is None:
         raise UserInputError("the float network is not at hand, so nothing can be compared")
     count = len(next(iter(samples.values())))
-    outputs = run_float(
+    outputs = run_onnx(
         target.model,
         samples,
         target.bindings,
@@ -204,7 +202,7 @@ def _float_outputs(target: Target, samples: Arrays, progress: Progress) -> Array
 
 
 def _distance(outputs: Arrays, exact: Arrays | None) -> dict[str, float | None]:
-    from imccompiler.compiler.floatnet import difference, sqnr_db  # noqa: PLC0415
+    from imccompiler.compiler.runtime import difference, sqnr_db  # noqa: PLC0415
 
     return {
         "onnxruntime_max_abs_diff": None if exact is None else difference(outputs, exact),

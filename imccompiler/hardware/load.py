@@ -137,16 +137,15 @@ def _resolve(name_or_path: str | Path, folder: Path, seen: tuple[str, ...]) -> D
 
 def _open(name_or_path: str | Path, folder: Path) -> tuple[Document, str, Path]:
     """The document itself, what identifies it, and the folder that its paths start from."""
-    if isinstance(name_or_path, str) and name_or_path in presets():
-        return _preset(name_or_path), name_or_path, Path()
+    name = str(name_or_path)
+    if name in presets():
+        return _preset(name), name, Path()
     path = folder / name_or_path
     if path.is_file():
         return read_file(path), str(path.resolve()), path.parent
     if path.suffix in {".yaml", ".yml"} or len(path.parts) > 1:
         raise HardwareError("no such file", where=str(path))
-    raise HardwareError(
-        f"no machine named {str(name_or_path)!r}", hint=suggestion(str(name_or_path), presets())
-    )
+    raise HardwareError(f"no machine named {name!r}", hint=suggestion(name, presets()))
 
 
 @cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +17,8 @@ from imccompiler.errors import HardwareError
 Path_ = tuple[str | int, ...]
 """Keys and list positions from the root to a value."""
 
+_SCALARS = YAML(typ="safe", pure=True)  # reads scalars only, which leaves no state behind
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -25,11 +26,6 @@ class Document:
 
     data: Mapping[str, Any]
     where: Mapping[Path_, str]
-
-
-@cache
-def _yaml() -> YAML:
-    return YAML(typ="safe", pure=True)
 
 
 def parse_value(text: str, where: str) -> Any:
@@ -69,7 +65,9 @@ def read_text(text: str, name: str) -> Document:
 
 def _compose(text: str, name: str) -> Node | None:
     try:
-        return _yaml().compose(text)
+        return YAML(typ="safe", pure=True).compose(text)
+    except RecursionError as error:
+        raise HardwareError("nested too deeply", where=name) from error
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise HardwareError(f"not YAML: {error.problem}", where=f"{name}:{line}") from error
@@ -111,6 +109,6 @@ def _construct_mapping(
 
 def _construct_scalar(node: ScalarNode, line: str) -> Any:
     try:
-        return _yaml().constructor.construct_object(node, deep=True)
+        return _SCALARS.constructor.construct_object(node, deep=True)
     except (ConstructorError, ValueError) as error:
         raise HardwareError(f"{node.value!r} cannot be read: {error}", where=line) from error

@@ -74,6 +74,6 @@ def to_attributes(values: Mapping[str, Value | Sequence[Any]]) -> DictionaryAttr
     return DictionaryAttr({name: to_attribute(values[name]) for name in sorted(values)})
 
 
-def to_python(dictionary: DictionaryAttr) -> dict[str, Value]:
-    """Python values by name."""
+def to_python(dictionary: DictionaryAttr) -> dict[str, Any]:
+    """Attributes by name, each a `Value`; typed as any, for the caller knows the operator."""
     return {name: from_attribute(value) for name, value in dictionary.data.items()}

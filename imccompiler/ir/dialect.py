@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from xdsl.dialects.builtin import DictionaryAttr, StringAttr, TensorType
@@ -30,7 +30,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from imccompiler.errors import IRError
 from imccompiler.ir import decisions as d
-from imccompiler.ir.attributes import Value, to_python
+from imccompiler.ir.attributes import to_python
 from imccompiler.ir.shapes import matmul_output_shape
 from imccompiler.ir.types import Tensor, shape_of
 
@@ -253,7 +253,7 @@ class DigitalOp(IRDLOperation):
         except IRError as error:
             raise VerifyException(error.message) from error
 
-    def python_attributes(self) -> dict[str, Value]:
+    def python_attributes(self) -> dict[str, Any]:
         """The operator's attributes by name, as Python values."""
         return to_python(self.attrs)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 REGISTERS = 32
 MAX_LOOP_DEPTH = 4
 MAX_BITS = 62  # widest value of `setbw`
+EVENTS = 32  # event counters of a core
 
 COLUMNS = ("op", "rd", "rs1", "rs2", "imm", "aux", "layer")
 OP, RD, RS1, RS2, IMM, AUX, LAYER = range(len(COLUMNS))

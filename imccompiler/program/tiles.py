@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from imccompiler.hardware.schema import Machine
 from imccompiler.program.artifact import GROUP_COLUMNS, TILE_COLUMNS, Program
+from imccompiler.program.isa import IMM, OP, Op
 
 CORE, GROUP, FIRST_TILE, TILES, ROWS, OUTPUTS, CROSSBARS = range(len(GROUP_COLUMNS))
 TILE = {name: index for index, name in enumerate(TILE_COLUMNS)}
@@ -76,3 +77,10 @@ def tiles_of_group(program: Program, index: int) -> NDArray[np.int32]:
     """Rows of the tile table of the group in row `index` of the group table."""
     first, count = program.groups[index, [FIRST_TILE, TILES]]
     return program.tiles[first : first + count]
+
+
+def written_groups(program: Program) -> set[tuple[int, int]]:
+    """Core and group of every `mvwr`."""
+    index = np.flatnonzero(program.code[:, OP] == Op.MVWR)
+    cores = np.searchsorted(program.core_start, index, side="right") - 1
+    return set(zip(cores.tolist(), program.code[index, IMM].tolist(), strict=True))

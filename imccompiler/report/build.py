@@ -39,8 +39,7 @@ def build_report(
     network: Network,
     module: ModuleOp,
     context: CompileContext,
-    pipeline: Sequence[ModulePass],
-    seconds: Sequence[float],
+    ran: Sequence[tuple[ModulePass, float]],
     check: Check | None,
 ) -> Report:
     """The report of a module that a pipeline has mapped.
@@ -49,11 +48,10 @@ def build_report(
         network: As imported.
         module: As the passes left it.
         context: As the passes left it; figures are null where no pass found them out.
-        pipeline: The passes that ran.
-        seconds: Time of each.
+        ran: The passes, and the seconds that each took.
         check: What the check found, if it was asked for.
     """
-    plan, program = context.estimate, context.program
+    plan, program = _plan(context), context.program
     by_layer = {} if plan is None else plan.energy_pj_by_layer
     return Report(
         model=network.name,
@@ -64,7 +62,7 @@ def build_report(
         objective=context.objective,
         effort=context.effort,
         seed=context.seed,
-        pipeline=registry.render(tuple(pipeline)),
+        pipeline=registry.render(tuple(item for item, _ in ran)),
         latency_ns=plan and plan.latency_ns,
         interval_ns=plan and plan.interval_ns,
         energy_pj=energy_section(plan.energy_pj, by_layer) if plan else None,
@@ -75,12 +73,17 @@ def build_report(
         crossbars=crossbar_use(module, program, context.machine) if program else None,
         coverage=_coverage(network),
         check=check,
-        passes=_passes(pipeline, seconds, context.solver_records),
+        passes=_passes(ran, context.solver_records),
         layers=layers(module, program, by_layer),
         versions=dict(versions()),
         hashes=None,
         notes=(*network.notes, *context.notes),
     )
+
+
+def _plan(context: CompileContext) -> Estimate | None:
+    held = context.analyses.get("estimate")
+    return held[1] if held else None
 
 
 def energy_section(by_component: Mapping[str, float], by_layer: Mapping[str, float]) -> Energy:
@@ -127,7 +130,7 @@ def _coverage(network: Network) -> Coverage:
 
 
 def _passes(
-    pipeline: Sequence[ModulePass], seconds: Sequence[float], records: Sequence[SolverRecord]
+    ran: Sequence[tuple[ModulePass, float]], records: Sequence[SolverRecord]
 ) -> tuple[Pass, ...]:
     return tuple(
         Pass(
@@ -136,7 +139,7 @@ def _passes(
             seconds=taken,
             solvers=tuple(_solver(r) for r in records if r.pass_name == item.name),
         )
-        for item, taken in zip(pipeline, seconds, strict=True)
+        for item, taken in ran
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from threading import Timer
 from typing import Any, NoReturn
@@ -16,7 +16,7 @@ SHOW_AFTER_S = 1.0
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+def progress_bar() -> Generator[Callable[[str, int, int], None]]:
     """A function to tell progress to as (step, done, in all).
 
     A bar appears on stderr if that is a terminal and the work takes more than a second.

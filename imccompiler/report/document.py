@@ -1,6 +1,6 @@
 """Writes schema.json and docs/report.md from `schema.py`.
 
-    python -m imccompiler.report.document docs/report.md
+python -m imccompiler.report.document docs/report.md
 """
 
 from __future__ import annotations
@@ -50,12 +50,13 @@ def markdown() -> str:
 
 
 def _section(name: str, schema: dict[str, Any]) -> str:
-    rows = [
+    summary = " ".join(schema.get("description", "").split())
+    lines = [f"## {name}", summary, "", "| key | type | meaning |", "|---|---|---|"]
+    lines += [
         f"| `{key}` | {_type(value)} | {value.get('description', '')} |"
         for key, value in schema["properties"].items()
     ]
-    summary = " ".join(schema.get("description", "").split())
-    return f"## {name}\n{summary}\n\n| key | type | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def _type(value: dict[str, Any]) -> str:
@@ -64,14 +65,12 @@ def _type(value: dict[str, Any]) -> str:
         return f"[{name}](#{name.lower()})"
     if "anyOf" in value:
         return " or ".join(_type(option) for option in value["anyOf"])
-    if "enum" in value:
-        return ", ".join(f"`{option}`" for option in value["enum"])
-    if "const" in value:
-        return f"`{value['const']}`"
-    if value.get("type") == "array":
-        return f"list of {_type(value['items'])}"
-    if value.get("type") == "object" and isinstance(value.get("additionalProperties"), dict):
-        return f"map of {_type(value['additionalProperties'])}"
+    if "enum" in value or "const" in value:
+        return ", ".join(f"`{option}`" for option in value.get("enum", [value.get("const")]))
+    if isinstance(items := value.get("items"), dict):
+        return f"list of {_type(items)}"
+    if isinstance(entries := value.get("additionalProperties"), dict):
+        return f"map of {_type(entries)}"
     return str(value.get("type", "any"))
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imccompiler.report import units
 from imccompiler.report.schema import Report
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 TICKS = 6
+KINDS = ("planned", "simulated", "bound")
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A value, and its share of the largest one beside it."""
+
+    kind: str
+    text: str
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +37,9 @@ class Metric:
 
     name: str
     text: str
-    simulated: str
-    bound: str
+    bars: tuple[Bar, ...]
     above: str
     binds: str
-    planned_share: float
-    simulated_share: float
-    bound_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +74,27 @@ def render(report: Report, events: Events | None = None, layers: Sequence[str] =
 def metrics(report: Report) -> tuple[Metric, ...]:
     """Latency, interval and energy."""
     bound, sim, energy = report.lower_bound, report.simulated, report.energy_pj
-    rows = (
-        ("Latency", units.time_text, report.latency_ns, sim and sim.latency_ns)
-        + ((bound.latency_ns, bound.binds.latency) if bound else (None, "")),
-        ("Interval", units.time_text, report.interval_ns, sim and sim.interval_ns)
-        + ((bound.interval_ns, bound.binds.interval) if bound else (None, "")),
-        ("Energy", units.energy_text, energy and energy.total, sim and sim.energy_pj.total)
-        + ((bound.energy_pj, bound.binds.energy) if bound else (None, "")),
+    binds = bound.binds if bound else None
+    return (
+        _metric(
+            "Latency",
+            units.time_text,
+            (report.latency_ns, sim and sim.latency_ns, bound and bound.latency_ns),
+            binds and binds.latency,
+        ),
+        _metric(
+            "Interval",
+            units.time_text,
+            (report.interval_ns, sim and sim.interval_ns, bound and bound.interval_ns),
+            binds and binds.interval,
+        ),
+        _metric(
+            "Energy",
+            units.energy_text,
+            (energy and energy.total, sim and sim.energy_pj.total, bound and bound.energy_pj),
+            binds and binds.energy,
+        ),
     )
-    return tuple(_metric(*row) for row in rows)
 
 
 def components(report: Report) -> list[tuple[str, str, float]]:
@@ -102,19 +120,23 @@ def activity(events: Events, layers: Sequence[str]) -> Activity:
 
 
 def _metric(
-    name: str, text: Any, planned: Any, simulated: Any, bound: float | None, binds: str
+    name: str,
+    text: Callable[[float | None], str],
+    values: tuple[float | None, float | None, float | None],
+    binds: str | None,
 ) -> Metric:
-    most = max(planned or 0.0, simulated or 0.0, bound or 0.0) or 1.0
+    most = max(value or 0.0 for value in values) or 1.0
+    planned, simulated, bound = values
     return Metric(
         name=name,
         text=text(planned),
-        simulated=text(simulated),
-        bound=text(bound),
-        above=units.times_text(planned, bound),
-        binds=binds,
-        planned_share=(planned or 0.0) / most,
-        simulated_share=(simulated or 0.0) / most,
-        bound_share=(bound or 0.0) / most,
+        bars=tuple(
+            Bar(kind, text(value), value / most)
+            for kind, value in zip(KINDS, values, strict=True)
+            if value is not None
+        ),
+        above=units.times_text(planned if planned is not None else simulated, bound),
+        binds=binds or "",
     )
 
 
@@ -125,11 +147,6 @@ def _template() -> Template:
     folder = resources.files("imccompiler.report")
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.globals.update(
-        style=folder.joinpath("page.css").read_text(encoding="utf-8"),
-        script=folder.joinpath("page.js").read_text(encoding="utf-8"),
-        unit_names=UNITS,
     )
     environment.filters.update(
         time=units.time_text,
@@ -144,4 +161,11 @@ def _template() -> Template:
         simulated=simulated_text,
         compact=json.dumps,
     )
-    return environment.from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))
+    return environment.from_string(
+        folder.joinpath("page.html").read_text(encoding="utf-8"),
+        globals={
+            "style": folder.joinpath("page.css").read_text(encoding="utf-8"),
+            "script": folder.joinpath("page.js").read_text(encoding="utf-8"),
+            "unit_names": UNITS,
+        },
+    )

@@ -37,21 +37,22 @@ def summary(report: Report) -> RenderableType:
 
 def layers(report: Report) -> Table:
     """One row a layer."""
-    table = _table("layer", "operator", "on", title="layers")
-    for name in ("output", "MAC", "matrix", "copies", "crossbars", "cores", "energy"):
-        table.add_column(name, justify="right")
-    for layer in report.layers:
+    table = Table(box=box.SIMPLE_HEAD, title="layers", title_justify="left", padding=(0, 1, 0, 0))
+    table.add_column("layer", overflow="fold", min_width=16)
+    table.add_column("operator", no_wrap=True)
+    for name in ("output", "matrix", "copies", "xbars", "cores", "energy"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for item in report.layers:
+        matrix = (item.rows, item.columns) if item.rows else ()
         table.add_row(
-            escape(layer.name),
-            layer.op_type,
-            layer.kind,
-            shape_text(layer.shape),
-            count_text(layer.macs) if layer.macs else "",
-            shape_text((layer.rows, layer.columns)) if layer.rows and layer.columns else "",
-            _maybe(layer.copies),
-            _maybe(layer.crossbars),
-            str(len(layer.cores)) if layer.cores else "",
-            energy_text(layer.energy_pj) if layer.energy_pj is not None else "",
+            escape(item.name),
+            item.op_type,
+            shape_text(item.shape),
+            shape_text(matrix),
+            _maybe(item.copies),
+            _maybe(item.crossbars),
+            str(len(item.cores)) if item.cores else "",
+            energy_text(item.energy_pj) if item.energy_pj is not None else "",
         )
     return table
 
@@ -230,8 +231,8 @@ def _table(*columns: str, title: str) -> Table:
 
 
 def shape_text(shape: tuple[int | None, ...]) -> str:
-    """A shape, such as `1×64×56×56`."""
-    return "×".join(str(size) for size in shape)
+    """A shape, such as `1x64x56x56`."""
+    return "x".join(str(size) for size in shape)
 
 
 def _maybe(value: int | None) -> str:

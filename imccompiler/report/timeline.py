@@ -65,7 +65,7 @@ def core_timeline(events: Events, bins: int = BINS) -> Timeline:
 def layer_spans(events: Events, layers: Sequence[str]) -> tuple[Span, ...]:
     """When each layer begins and ends, in order of its beginning."""
     spans: list[Span] = []
-    for number in np.unique(events["layer"]):
+    for number in np.unique(events["layer"]).tolist():
         own = events[events["layer"] == number]
         if not 0 <= number < len(layers):
             continue
@@ -87,7 +87,9 @@ def timeline_image(timeline: Timeline) -> str:
     weights = timeline.busy / np.maximum(total, 1e-12)
     alpha = np.clip(timeline.busy.max(axis=2, keepdims=True), 0.0, 1.0) ** 0.7
     pixels = np.concatenate([weights @ UNIT_COLOURS, 255.0 * alpha], axis=2)
-    return "data:image/png;base64," + base64.b64encode(_png(pixels.round().astype(np.uint8))).decode()
+    return (
+        "data:image/png;base64," + base64.b64encode(_png(pixels.round().astype(np.uint8))).decode()
+    )
 
 
 def _ramps(

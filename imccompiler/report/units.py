@@ -5,7 +5,7 @@ from __future__ import annotations
 _TIME = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
 _ENERGY = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
 _COUNT = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
-NOTHING = "–"
+NOTHING = "-"
 
 
 def time_text(ns: float | None) -> str:
@@ -27,7 +27,7 @@ def count_text(count: float | None) -> str:
 
 def rate_text(interval_ns: float | None) -> str:
     """Images a second at so many nanoseconds an image."""
-    return NOTHING if not interval_ns else f"{1e9 / interval_ns:,.0f} images/s"
+    return NOTHING if not interval_ns else f"{count_text(1e9 / interval_ns)} images/s"
 
 
 def share_text(share: float | None) -> str:
@@ -37,13 +37,15 @@ def share_text(share: float | None) -> str:
 
 def times_text(value: float | None, bound: float | None) -> str:
     """How far a value is above its lower bound, such as `1.32 x`."""
-    return NOTHING if value is None or not bound else f"{value / bound:.2f} ×"
+    return NOTHING if value is None or not bound else f"{value / bound:.2f} x"
 
 
 def _scaled(value: float | None, scales: tuple[tuple[float, str], ...]) -> str:
     if value is None:
         return NOTHING
     size, unit = next((s for s in scales if abs(value) >= s[0]), scales[-1])
-    return f"{value / size:.3g} {unit}".strip() if abs(value / size) < 999.5 else (
-        f"{value / size:,.0f} {unit}".strip()
+    return (
+        f"{value / size:.3g} {unit}".strip()
+        if abs(value / size) < 999.5
+        else (f"{value / size:,.0f} {unit}".strip())
     )

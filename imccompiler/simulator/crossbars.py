@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from imccompiler.hardware.schema import CoreKind, Machine
 from imccompiler.program.artifact import Program
-from imccompiler.program.isa import IMM, OP, Op
 from imccompiler.program.tiles import (
     CORE,
     GROUP,
@@ -22,6 +21,7 @@ from imccompiler.program.tiles import (
     overlapping_pairs,
     tile_rectangles,
     tiles_of_group,
+    written_groups,
 )
 from imccompiler.simulator.cells import CellScheme, adc_bits_needed, program_tile
 from imccompiler.simulator.kernel import Converter, exact_dtype, multiply, multiply_exact
@@ -138,10 +138,3 @@ class Residency:
         """Program a group."""
         self._absent.discard((core, group))
         self._absent |= self._rivals.get((core, group), set())
-
-
-def written_groups(program: Program) -> set[tuple[int, int]]:
-    """Core and group of every `mvwr`."""
-    index = np.flatnonzero(program.code[:, OP] == Op.MVWR)
-    cores = np.searchsorted(program.core_start, index, side="right") - 1
-    return set(zip(cores.tolist(), program.code[index, IMM].tolist(), strict=True))

@@ -115,7 +115,7 @@ def evaluate_codes(
         result: Codes of the result.
 
     Returns:
-        int64, shape (images, *ONNX shape of the result).
+        int64, shape (images, *ONNX shape of the result); one image if all operands are constants.
     """
     operands, quants = with_absent(attributes, operands), with_absent(attributes, quants)
     attributes = {name: value for name, value in attributes.items() if name != "absent"}
@@ -198,6 +198,6 @@ def _by_images(
         axis = attributes.get("axis", -1)
         from_end = {**attributes, "axis": axis - (x.ndim - 1) if axis >= 0 else axis}
         return evaluate_float(op_type, from_end, operands)
-    images = next(v.shape[0] for v, q in pairs if q is not None)
+    images = next((v.shape[0] for v, q in pairs if q is not None), 1)
     each = ([v if q is None else v[i] for v, q in pairs] for i in range(images))
     return np.stack([evaluate_float(op_type, attributes, one) for one in each])

@@ -73,13 +73,15 @@ def integer_form(
     quants = with_absent(attributes, quants)
     coded = [q for q in quants if q is not None]
     data_only = len(coded) == len(quants)
+    if not coded:
+        return "function"
     if op_type in {"Add", "Sub"}:
         return "add" if data_only and len(coded) == 2 and shapes[0] == shapes[1] else "function"
     if op_type in {"GlobalAveragePool", "AveragePool"}:
         return "average" if op_type[0] == "G" or not _padded(attributes, shapes[0]) else "function"
-    if not coded or not all(same_code(q, result) for q in coded):
-        return "function"
-    return _one_code_form(op_type, attributes, shapes, quants, result)
+    if all(same_code(q, result) for q in coded):
+        return _one_code_form(op_type, attributes, shapes, quants, result)
+    return "function"
 
 
 def with_absent(attributes: Mapping[str, Any], items: Sequence[T | None]) -> Sequence[T | None]:

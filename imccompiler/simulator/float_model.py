@@ -74,7 +74,7 @@ def split_samples(module: ModuleOp, inputs: Mapping[str, Array]) -> list[dict[st
             array = np.asarray(inputs[port])
             if array.shape[1:] != shape[1:] or array.shape[0] % shape[0] or not array.size:
                 raise UserInputError(
-                    f"has shape {array.shape}, not {shape} or a multiple of it along the first axis",
+                    f"has shape {array.shape}, not {shape} or a multiple of it along axis 0",
                     where=f"input {port!r}",
                 )
             parts[port] = array.reshape(-1, *shape)

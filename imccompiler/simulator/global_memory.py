@@ -73,4 +73,4 @@ class GlobalMemory:
         return f"reads byte {first} of global memory, which nothing has written"
 
     def _inside(self, address: int, size: int) -> bool:
-        return 0 <= address and address + size <= len(self._defined)
+        return address >= 0 and address + size <= len(self._defined)

@@ -134,7 +134,7 @@ def _evaluate(
     else:
         raise IRError("has no integer meaning", where=op.name)
     constant = [isinstance(v.owner, WeightOp) for v in op.operands]
-    return evaluate_codes(
+    codes = evaluate_codes(
         op_type,
         attributes,
         [
@@ -144,6 +144,10 @@ def _evaluate(
         [None if c else quant_of(v) for v, c in zip(op.operands, constant, strict=True)],
         quant_of(op.results[0]),
     )
+    if all(constant):  # the same for every image
+        images = max((len(c) for c in inputs.values()), default=1)
+        return np.broadcast_to(codes, (images, *codes.shape[1:]))
+    return codes
 
 
 def _input(op: InputOp, inputs: Mapping[str, Codes]) -> Codes:

@@ -28,9 +28,7 @@ def test_logical_needs_weights_that_fit_a_cell() -> None:
         ("differential", 2, 8, 16),
     ],
 )
-def test_weights_side_by_side(
-    scheme: str, cell_bits: int, weight_bits: int, expected: int
-) -> None:
+def test_weights_side_by_side(scheme: str, cell_bits: int, weight_bits: int, expected: int) -> None:
     changes = {"crossbar.signed_weights": scheme, "cell.bits": cell_bits}
     kind = vary(load("pimcomp"), changes).main_kind
     assert outputs_per_crossbar(kind, weight_bits) == expected

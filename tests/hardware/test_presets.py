@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from imccompiler.hardware.load import content_hash, dump, load, presets
+from imccompiler.hardware.load import _preset, content_hash, dump, load, presets
+from imccompiler.simulator.digital import is_supported
 
 # Set by the description itself, so no publication can be their source.
 WITHOUT_SOURCE = {"name", "description", "crossbar_count", "sources"}
@@ -44,7 +45,9 @@ def test_every_number_has_a_source(name: str) -> None:
 def test_every_source_covers_a_key_and_says_something(name: str) -> None:
     machine = load(name)
     plain = machine.model_dump(mode="json", exclude=WITHOUT_SOURCE)
-    known = {path.rsplit(".", n)[0] for path, _ in leaves(plain) for n in range(path.count(".") + 1)}
+    known = {
+        path.rsplit(".", n)[0] for path, _ in leaves(plain) for n in range(path.count(".") + 1)
+    }
     keys = [key for source in machine.sources for key in source.keys]
     assert [key for key in keys if key not in known] == []
     assert len(keys) == len(set(keys))
@@ -83,11 +86,18 @@ def test_isaac_lets_all_crossbars_of_a_tile_work_at_once() -> None:
 
 
 @pytest.mark.parametrize("name", presets())
+def test_functions_can_be_executed(name: str) -> None:
+    functions = load(name).main_kind.vector.functions
+    assert {"Softmax", "LayerNormalization", "Gelu", "Erf", "Tanh", "Sigmoid"} <= {*functions}
+    assert [op_type for op_type in functions if not is_supported(op_type)] == []
+
+
+@pytest.mark.parametrize("name", presets())
 def test_loading_is_fast(name: str) -> None:
-    load(name)
     seconds = []
-    for _ in range(5):
-        begin = time.perf_counter()
+    for _ in range(3):
+        _preset.cache_clear()
+        begin = time.process_time()
         load(name)
-        seconds.append(time.perf_counter() - begin)
-    assert min(seconds) < 0.05
+        seconds.append(time.process_time() - begin)
+    assert min(seconds) < 0.1  # 0.02 s measured; the rest is for busy machines

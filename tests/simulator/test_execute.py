@@ -92,15 +92,15 @@ def test_reductions_write_one_value(vector):
 
 
 def test_accumulation_reads_narrow_and_writes_wide(vector):
-    text = f"lmv r0, r2, bytes=6\n vvacc r0, r1, n=3\n vvacc r0, r1, n=3"
+    text = "lmv r0, r2, bytes=6\n vvacc r0, r1, n=3\n vvacc r0, r1, n=3"
     y = vector(text, [100, -100, 1], [32700, -32700, 0], ibw=8, obw=16, b_bits=16)
     assert y == [32767, -32768, 2]
 
 
 def test_moves_and_fills(vector):
-    text = f"lmv r0, r1, bytes=4\n saddi r3, r0, imm=1\n lmv r3, r0, bytes=4"
+    text = "lmv r0, r1, bytes=4\n saddi r3, r0, imm=1\n lmv r3, r0, bytes=4"
     assert vector(text, [1, 2, 3, 4], n_out=5) == [1, 1, 2, 3, 4]
-    text = f"saddi r3, r0, imm=1\n lmv r3, r1, bytes=4\n lmv r0, r3, bytes=4"
+    text = "saddi r3, r0, imm=1\n lmv r3, r1, bytes=4\n lmv r0, r3, bytes=4"
     assert vector(text, [1, 2, 3, 4], n_out=5) == [1, 2, 3, 4, 4]
     assert vector("lldi r0, bytes=3, byte=-2", [0], n_out=3) == [-2, -2, -2]
 

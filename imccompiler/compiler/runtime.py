@@ -22,7 +22,7 @@ _TYPES = {
 }
 
 
-def run_float(
+def run_onnx(
     model: Path | bytes,
     inputs: Mapping[str, NDArray[Any]],
     bindings: Mapping[str, int | float],
@@ -55,7 +55,7 @@ def run_float(
         samples: list[list[Any]] = []
         for i in range(len(next(iter(inputs.values())))):
             feed = {name: array[i].astype(types[name]) for name, array in inputs.items()}
-            samples.append(session.run(names, {**scalars, **feed}))
+            samples.append(list(session.run(names, {**scalars, **feed})))
             done(i + 1)
     except Exception as error:  # ONNX Runtime has no common class for its errors
         where = str(model) if isinstance(model, Path) else "the model"

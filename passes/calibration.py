@@ -1,0 +1,250 @@
+"""Which values each tensor takes: ranges observed by running the network in floating point.
+
+Observed ranges are kept for as long as the arrays they come from live, so that compiling the
+same network again, for another machine, does not run it again.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Operation, SSAValue
+
+from imccompiler.ir.attributes import to_python
+from imccompiler.ir.dialect import DigitalOp, InputOp, WeightOp, shape_of
+from imccompiler.ir.store import WeightStore
+from imccompiler.ir.types import dtype_of
+from imccompiler.simulator.digital import is_movement
+from imccompiler.simulator.float_model import run_float, split_samples
+
+Array = NDArray[Any]
+Range = tuple[float, float]
+Method = Literal["minmax", "percentile", "mse"]
+
+SUBSAMPLE = 1 << 14  # elements of a tensor that percentiles and errors are measured on, a sample
+MSE_SHARES = np.linspace(0.3, 1.0, 36)  # of the full range that `mse` tries
+KEPT_RESULTS = 16
+_DECISIONS = frozenset({"quant", "integer", "tiling", "replication", "placement", "grain"})
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How ranges are observed.
+
+    Attributes:
+        inputs: Float inputs by port; None: seeded noise.
+        samples: Samples that are run, at most.
+        seed: Of the noise.
+        method: `minmax`; `percentile` of each side; `mse`: the range with the least squared
+            error of rounding and saturating.
+        percentile: Of the method `percentile`.
+        bits: Width of the codes that the ranges are for.
+    """
+
+    inputs: Mapping[str, Array] | None
+    samples: int
+    seed: int
+    method: Method
+    percentile: float
+    bits: int
+
+
+def observed_ranges(
+    module: ModuleOp, store: WeightStore, calibration: Calibration
+) -> dict[SSAValue, Range]:
+    """Smallest and largest value to represent, for each value that is not a constant.
+
+    Raises:
+        UserInputError: A calibration input is missing or has the wrong shape, or an operator is
+            not supported.
+    """
+    ops = list(module.body.block.ops)
+    arrays = [store[op.key.data] for op in ops if isinstance(op, WeightOp)]
+    arrays += list((calibration.inputs or {}).values())
+    key = (_structure(ops), tuple(id(a) for a in arrays), _settings(calibration))
+    ranges = _recall(key, arrays)
+    if ranges is None:
+        ranges = _observe(module, store, calibration, {op: i for i, op in enumerate(ops)})
+        _remember(key, arrays, ranges)
+    return {ops[i].results[0]: ends for i, ends in ranges.items()}
+
+
+# ---- observing
+
+
+def _observe(
+    module: ModuleOp, store: WeightStore, calibration: Calibration, index: Mapping[Operation, int]
+) -> dict[int, Range]:
+    seen: dict[SSAValue, list[Array]] = {}
+    rows = {v: axis for v in _values(module) if (axis := softmax_axis(v)) is not None}
+
+    def observe(value: SSAValue, array: Array) -> None:
+        if value in rows:
+            array = _without_vanishing(array, rows[value], calibration.bits)
+        seen.setdefault(value, []).append(_summary(array, calibration.method))
+
+    run_float(module, store, calibration_inputs(module, store, calibration), observe)
+    ranges: dict[int, Range] = {}
+    for value, parts in seen.items():
+        owner = value.owner
+        if isinstance(owner, Operation):
+            table = _table_range(owner, store)
+            ranges[index[owner]] = table or _range(np.concatenate(parts), calibration)
+    return ranges
+
+
+def _values(module: ModuleOp) -> list[SSAValue]:
+    return [op.results[0] for op in module.body.block.ops if op.results]
+
+
+def _summary(array: Array, method: Method) -> Array:
+    """What of an array decides its range: its ends, or an even subsample with its ends."""
+    flat = array.ravel()
+    ends = np.array([flat.min(), flat.max()], dtype=np.float64)
+    if method == "minmax":
+        return ends
+    return np.concatenate([flat[:: max(1, flat.size // SUBSAMPLE)].astype(np.float64), ends])
+
+
+def _range(values: Array, calibration: Calibration) -> Range:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return 0.0, 0.0
+    low, high = float(finite.min()), float(finite.max())
+    if calibration.method == "percentile":
+        share = calibration.percentile
+        low, high = (float(p) for p in np.percentile(finite, [100 - share, share]))
+    elif calibration.method == "mse" and high > low:
+        share = _best_share(finite, low, high, calibration.bits)
+        low, high = low * share, high * share
+    return low, high
+
+
+def _best_share(values: Array, low: float, high: float, bits: int) -> float:
+    """The share of the range at which rounding and saturating cost least."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    errors: list[float] = []
+    for share in MSE_SHARES:
+        step = (high - low) * share / (2**bits - 1)
+        kept = np.clip(np.rint(values / step), np.rint(low * share / step), high * share / step)
+        errors.append(float(np.mean((values - kept * step) ** 2)))
+    return float(MSE_SHARES[int(np.argmin(errors))])
+
+
+def softmax_axis(value: SSAValue) -> int | None:
+    """The axis along which a value goes into a Softmax, if it goes nowhere else."""
+    users = [use.operation for use in value.uses]
+    if len(users) != 1 or not isinstance(users[0], DigitalOp):
+        return None
+    op = users[0]
+    if op.op_type.data not in {"Softmax", "LogSoftmax"}:
+        return None
+    return int(to_python(op.attrs).get("axis", -1))  # pyright: ignore[reportArgumentType]
+
+
+def _without_vanishing(array: Array, axis: int, bits: int) -> Array:
+    """Raise entries that together weigh less than half a code of a softmax's result.
+
+    Masks add huge negative numbers; their range would leave no codes for the others. Entries
+    ln(2^(bits + 1) n) below the largest of n sum up to less than 2^-(bits + 1).
+    """
+    margin = (bits + 1) * math.log(2) + math.log(array.shape[axis])
+    return np.maximum(array, array.max(axis=axis, keepdims=True) - margin)
+
+
+def _table_range(op: Operation, store: WeightStore) -> Range | None:
+    """Range of a look-up in a constant table: the whole table's."""
+    table = constant_table(op, store)
+    return None if table is None else (float(table.min()), float(table.max()))
+
+
+def constant_table(op: Operation, store: WeightStore) -> Array | None:
+    """The float table of a Gather with indices that are data."""
+    if isinstance(op, DigitalOp) and op.op_type.data == "Gather":
+        table, indices = (v.owner for v in op.operands)
+        if isinstance(table, WeightOp) and not isinstance(indices, WeightOp):
+            return store[table.key.data]
+    return None
+
+
+# ---- inputs
+
+
+def calibration_inputs(
+    module: ModuleOp, store: WeightStore, calibration: Calibration
+) -> dict[str, Array]:
+    """The inputs to run: the user's, or standard normal noise and uniform indices."""
+    if calibration.inputs is not None:
+        samples = split_samples(module, calibration.inputs)[: calibration.samples]
+        return {port: np.concatenate([s[port] for s in samples]) for port in samples[0]}
+    random = np.random.default_rng(calibration.seed)
+    inputs: dict[str, Array] = {}
+    for op in module.body.block.ops:
+        if isinstance(op, InputOp):
+            shape = shape_of(op.result)
+            shape = (calibration.samples * shape[0], *shape[1:]) if shape else shape
+            if dtype_of(op.result).kind in "iub":
+                inputs[op.port.data] = random.integers(0, index_limit(op.result, store), shape)
+            else:
+                inputs[op.port.data] = random.standard_normal(shape, dtype=np.float32)
+    return inputs
+
+
+def index_limit(value: SSAValue, store: WeightStore) -> int:
+    """Entries of the smallest table that an integer value indexes; 2 where there is none."""
+    limits: list[int] = []
+    for use in value.uses:
+        table = constant_table(use.operation, store)
+        if table is not None and isinstance(use.operation, DigitalOp):
+            axis = to_python(use.operation.attrs).get("axis", 0)
+            limits.append(table.shape[int(axis)])  # pyright: ignore[reportArgumentType]
+        elif isinstance(use.operation, DigitalOp) and is_movement(use.operation.op_type.data):
+            limits.append(index_limit(use.operation.result, store))
+    return min(limits, default=2)
+
+
+# ---- results that are kept
+
+_kept: OrderedDict[Any, tuple[list[weakref.ref[Array]], dict[int, Range]]] = OrderedDict()
+
+
+def _structure(ops: list[Operation]) -> tuple[Any, ...]:
+    """The network without the decisions on it."""
+    number: dict[SSAValue, int] = {op.results[0]: i for i, op in enumerate(ops) if op.results}
+    return tuple(
+        (
+            op.name,
+            tuple(number[v] for v in op.operands),
+            tuple(r.type for r in op.results),
+            tuple((k, v) for k, v in op.properties.items() if k not in _DECISIONS),
+        )
+        for op in ops
+    )
+
+
+def _settings(calibration: Calibration) -> tuple[Any, ...]:
+    c = calibration
+    seed = c.seed if c.inputs is None else tuple(c.inputs)
+    return (c.samples, seed, c.method, c.percentile, c.bits)
+
+
+def _recall(key: Any, arrays: list[Array]) -> dict[int, Range] | None:
+    held = _kept.get(key)
+    if held is None or any(ref() is not a for ref, a in zip(held[0], arrays, strict=True)):
+        return None  # an array died, and another now has its identity
+    _kept.move_to_end(key)
+    return held[1]
+
+
+def _remember(key: Any, arrays: list[Array], ranges: dict[int, Range]) -> None:
+    _kept[key] = ([weakref.ref(a) for a in arrays], ranges)
+    while len(_kept) > KEPT_RESULTS:
+        _kept.popitem(last=False)

@@ -1,0 +1,182 @@
+"""The inner loop of list scheduling, compiled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+NEVER = np.inf
+
+
+@njit(cache=True)
+def _sift_up(keys: Any, items: Any, base: int, at: int) -> None:
+    key, item = keys[base + at], items[base + at]
+    while at > 0:
+        parent = (at - 1) >> 1
+        pk, pi = keys[base + parent], items[base + parent]
+        if pk < key or (pk == key and pi <= item):
+            break
+        keys[base + at], items[base + at] = pk, pi
+        at = parent
+    keys[base + at], items[base + at] = key, item
+
+
+@njit(cache=True)
+def _sift_down(keys: Any, items: Any, base: int, size: int) -> None:
+    key, item = keys[base], items[base]
+    at = 0
+    while True:
+        child = 2 * at + 1
+        if child >= size:
+            break
+        right = child + 1
+        if right < size:
+            rk, lk = keys[base + right], keys[base + child]
+            if rk < lk or (rk == lk and items[base + right] < items[base + child]):
+                child = right
+        ck, ci = keys[base + child], items[base + child]
+        if key < ck or (key == ck and item <= ci):
+            break
+        keys[base + at], items[base + at] = ck, ci
+        at = child
+    keys[base + at], items[base + at] = key, item
+
+
+@njit(cache=True)
+def _push(keys: Any, items: Any, base: int, sizes: Any, heap: int, key: float, item: int) -> None:
+    size = sizes[heap]
+    keys[base + size], items[base + size] = key, item
+    sizes[heap] = size + 1
+    _sift_up(keys, items, base, size)
+
+
+@njit(cache=True)
+def _pop(keys: Any, items: Any, base: int, sizes: Any, heap: int) -> None:
+    size = sizes[heap] - 1
+    sizes[heap] = size
+    if size > 0:
+        keys[base], items[base] = keys[base + size], items[base + size]
+        _sift_down(keys, items, base, size)
+
+
+@njit(cache=True)
+def run(
+    core: Any,
+    peer: Any,
+    shared: Any,
+    own: Any,
+    sender: Any,
+    priority: Any,
+    successor_start: Any,
+    successors: Any,
+    missing: Any,
+    heap_start: Any,
+    cores: int,
+    start: Any,
+    end: Any,
+    peer_end: Any,
+    order: Any,
+) -> int:
+    """Fill `start`, `end`, `peer_end` and `order`; returns how many tasks were scheduled.
+
+    Every core has two heaps of its tasks (messages are in those of both cores): `future` by the
+    time from which a task can run, `able` by priority. Cores are visited in the order of the
+    times at which they may have something to begin. Resource number `cores` is the global memory.
+    """
+    count = len(core)
+    slots = heap_start[cores]
+    future_keys, future_items = np.empty(slots), np.empty(slots, np.int64)
+    able_keys, able_items = np.empty(slots), np.empty(slots, np.int64)
+    future_size, able_size = np.zeros(cores, np.int64), np.zeros(cores, np.int64)
+    free = np.zeros(cores + 1)
+    wake = np.full(cores, NEVER)
+    queue_keys, queue_items = np.empty(4 * slots + cores + 16), np.empty(
+        4 * slots + cores + 16, np.int64
+    )
+    queue_size = np.zeros(1, np.int64)
+    ready = np.zeros(count)
+    done = np.zeros(count, np.bool_)
+    scheduled = 0
+    for task in range(count):
+        if missing[task] == 0:
+            for side in range(2):
+                c = core[task] if side == 0 else peer[task]
+                if c >= 0:
+                    _push(future_keys, future_items, heap_start[c], future_size, c, 0.0, task)
+                    if wake[c] > 0.0:
+                        wake[c] = 0.0
+                        _push(queue_keys, queue_items, 0, queue_size, 0, 0.0, c)
+    while queue_size[0] > 0:
+        now, c = queue_keys[0], queue_items[0]
+        _pop(queue_keys, queue_items, 0, queue_size, 0)
+        if wake[c] != now:
+            continue
+        wake[c] = NEVER
+        base = heap_start[c]
+        task = -1
+        if free[c] <= now:
+            while future_size[c] > 0 and future_keys[base] <= now:
+                item = future_items[base]
+                _pop(future_keys, future_items, base, future_size, c)
+                if not done[item]:
+                    _push(able_keys, able_items, base, able_size, c, float(priority[item]), item)
+            while able_size[c] > 0:
+                item = able_items[base]
+                _pop(able_keys, able_items, base, able_size, c)
+                if done[item]:
+                    continue
+                hold = 0.0
+                if peer[item] >= 0:
+                    hold = free[peer[item]] if core[item] == c else free[core[item]]
+                elif shared[item]:
+                    hold = free[cores]
+                if hold > now:
+                    _push(future_keys, future_items, base, future_size, c, hold, item)
+                    continue
+                task = item
+                break
+        if task >= 0:
+            done[task] = True
+            order[scheduled] = task
+            scheduled += 1
+            start[task] = now
+            finish = now + own[task]
+            end[task] = finish
+            free[core[task]] = finish
+            if peer[task] >= 0:
+                peer_end[task] = now + sender[task]
+                free[peer[task]] = peer_end[task]
+            if shared[task]:
+                free[cores] = finish
+            for at in range(successor_start[task], successor_start[task + 1]):
+                s = successors[at]
+                ready[s] = max(ready[s], finish)
+                missing[s] -= 1
+                if missing[s] == 0:
+                    for side in range(2):
+                        k = core[s] if side == 0 else peer[s]
+                        if k >= 0:
+                            _push(
+                                future_keys, future_items, heap_start[k], future_size, k, ready[s], s
+                            )
+                            at_time = max(ready[s], free[k])
+                            if at_time < wake[k]:
+                                wake[k] = at_time
+                                _push(queue_keys, queue_items, 0, queue_size, 0, at_time, k)
+        for side in range(2):
+            k = c
+            if side == 1:
+                if task < 0 or peer[task] < 0:
+                    break
+                k = peer[task] if core[task] == c else core[task]
+            when = NEVER
+            if able_size[k] > 0:
+                when = free[k]
+            elif future_size[k] > 0:
+                when = max(free[k], future_keys[heap_start[k]])
+            if when < wake[k]:
+                wake[k] = when
+                _push(queue_keys, queue_items, 0, queue_size, 0, when, k)
+    return scheduled

@@ -1,0 +1,89 @@
+"""Integer weights of a product, one scale a channel, and their fixed-point requantisation."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.ir import SSAValue
+
+from imccompiler.errors import PassError
+from imccompiler.ir.decisions import IntegerMatmul
+from imccompiler.ir.dialect import MatmulOp, WeightOp
+from imccompiler.ir.store import WeightStore
+from imccompiler.simulator.integer import AffineCode, MatmulRequant
+
+Array = NDArray[Any]
+
+SMALLEST_RATIO = 2.0**-14
+"""Of a product's step (one weight step times one input step) to a step of the result.
+
+Finer steps gain nothing: rounding n weights at this ratio moves the result by about
+sqrt(n / 12) 2^(bits - 2) SMALLEST_RATIO steps, a thirteenth of a step for 4,608 rows and 8 bits.
+They would cost wide accumulators in channels whose weights are all tiny.
+"""
+
+
+def integer_weights(
+    weight: Array, bits: int, smallest_scale: float
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Symmetric integer weights in the narrow range +-(2^(bits-1) - 1), and their scales.
+
+    Args:
+        weight: Real weights, shape (channels, rows).
+        bits: Width of a weight.
+        smallest_scale: No channel's scale is below.
+
+    Returns:
+        Integers (held in float32) of the same shape, and scales of shape (channels,).
+    """
+    largest = (1 << (bits - 1)) - 1
+    reach = np.abs(weight).max(axis=1, initial=0.0).astype(np.float64)
+    scale = np.maximum(reach / largest, smallest_scale)
+    steps = np.asarray(weight, dtype=np.float32) * (1.0 / scale).astype(np.float32)[:, None]
+    np.rint(steps, out=steps)
+    return np.clip(steps, -largest, largest, out=steps), scale
+
+
+def decide_integer(
+    op: MatmulOp, store: WeightStore, bits: int, input_code: AffineCode, output_code: AffineCode
+) -> IntegerMatmul:
+    """The integer form of a product; its arrays are added to the store.
+
+    Keys name the weight, the array and a hash of its content, so that other decisions on the
+    same network can stand in the same store.
+
+    Raises:
+        PassError: The weight or the bias is not a constant.
+    """
+    name = _key(op.weight)
+    weight = store[name]
+    matrix = weight.reshape(weight.shape[0], -1) if op.window.kernel else weight.T
+    smallest = SMALLEST_RATIO * output_code.scale / input_code.scale
+    codes, scale = integer_weights(matrix, bits, smallest)
+    bias = None if op.bias is None else store[_key(op.bias)]
+    requant = MatmulRequant.from_quants(codes, scale, bias, input_code, output_code)
+    stored = codes.astype(np.int8 if bits <= 8 else np.int16)
+    stored = stored.reshape(weight.shape) if op.window.kernel else np.ascontiguousarray(stored.T)
+
+    def put(part: str, array: Array) -> str:
+        digest = hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=6).hexdigest()
+        return store.add(f"{name}.{part}.{digest}", array)
+
+    return IntegerMatmul(
+        weight=put(f"int{bits}", stored),
+        bias=put("bias", requant.bias),
+        multiplier=put("multiplier", requant.multiplier),
+        shift=put("shift", requant.shift),
+        weight_bits=bits,
+        accumulator_bits=requant.accumulator_bits,
+        product_bits=requant.product_bits,
+    )
+
+
+def _key(value: SSAValue) -> str:
+    if not isinstance(value.owner, WeightOp):
+        raise PassError("the weight and the bias of imc.matmul must be imc.weight")
+    return value.owner.key.data
