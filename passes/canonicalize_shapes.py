@@ -59,7 +59,7 @@ def global_average(rewriter: Rewriter, op: Operation) -> bool:
     shape = shape_of(x)
     pooled = rewriter.digital(mean, "GlobalAveragePool", [x], (*shape[:2], *[1] * (len(shape) - 2)))
     same = shape_of(pooled) == shape_of(mean.result)
-    rewriter.replace(mean, pooled if same else _reshape(rewriter, mean, pooled))
+    rewriter.replace(mean, pooled if same else _reshape(rewriter, mean, pooled, "shape"))
     return True
 
 
@@ -103,6 +103,6 @@ def _perm(op: DigitalOp) -> tuple[int, ...]:
     return op.python_attributes().get("perm", default)
 
 
-def _reshape(rewriter: Rewriter, op: DigitalOp, x: SSAValue) -> SSAValue:
+def _reshape(rewriter: Rewriter, op: DigitalOp, x: SSAValue, part: str = "") -> SSAValue:
     shape = shape_of(op.result)
-    return rewriter.digital(op, "Reshape", [x], shape, {"shape": shape})
+    return rewriter.digital(op, "Reshape", [x], shape, {"shape": shape}, part=part)

@@ -60,11 +60,11 @@ def matmul_template(
     b.point(OUT, 1)
     step_x = window.stride[1] * shape.reach.channels
     row = window.stride[0] * shape.reach.width * shape.reach.channels
+    b.widths(widths.activation, widths.accumulator)
     with b.loop(shape.box.height):
         with b.loop(shape.box.width):
             for group, call in enumerate(part.calls):
                 source = _input_of(b, call.block, part, window, shape.reach, group)
-                b.widths(widths.activation, widths.accumulator)
                 b.advance(
                     TO,
                     call.plane * plane_bytes + (call.out0 - part.out0) * accumulator_bytes,
@@ -184,7 +184,7 @@ def _finish(
         b.point(3, products, start * product_bytes)
         b.point(4, shift)
         b.point(5, result, start * result_bytes)
-        with b.loop(repeats):
+        with b.loop(repeats, sets_widths=True):
             b.widths(widths.accumulator, widths.accumulator)
             b.vector(Op.VVADD, 0, 0, 1, elements)
             b.widths(widths.accumulator, widths.product)
@@ -261,8 +261,8 @@ def average_template(
     step_x = window.stride[1] * channels * sum_bytes
     b.point(IN, 1)
     b.point(OUT, 8)
-    with b.loop(shape.box.height):
-        with b.loop(shape.box.width):
+    with b.loop(shape.box.height, sets_widths=True):
+        with b.loop(shape.box.width, sets_widths=True):
             b.widths(sum_bits, sum_bits)
             b.point(TO, 2)
             first = IN
@@ -310,7 +310,7 @@ def add_template(
         b.point(0, 0, done * code_bytes)
         b.point(1, 1, done * code_bytes)
         b.point(2, 10, done * code_bytes)
-        with b.loop(repeats):
+        with b.loop(repeats, sets_widths=True):
             for operand, multiplier, product in ((0, 3, 8), (1, 4, 9)):
                 source = operand
                 if wide:

@@ -66,14 +66,19 @@ class Rewriter:
         shape: Sequence[int],
         attributes: Mapping[str, Any] | None = None,
         *,
-        source: Source | None = None,
+        part: str = "",
     ) -> SSAValue:
-        """Insert a digital op ahead of `like`, with its source and element type."""
+        """Insert a digital op ahead of `like`, with its element type and its source.
+
+        `part` tells the op apart from another that is made of the same source.
+        """
         kind = tensor_type(shape, dtype_of(like.result))
-        op = DigitalOp(
-            op_type, operands, kind, to_attributes(attributes or {}), source or like.source
+        source = like.source
+        if part and source is not None:
+            source = Source(node=f"{source.node}/{part}", op_type=source.op_type)
+        return self.insert(
+            like, DigitalOp(op_type, operands, kind, to_attributes(attributes or {}), source)
         )
-        return self.insert(like, op)
 
     def replace(self, op: Operation, value: SSAValue) -> None:
         """Let `value` stand for the result of `op`, and erase the op."""

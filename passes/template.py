@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from imccompiler.errors import InternalError
 from imccompiler.program.isa import AUX, IMM, Code, Op
 
 
@@ -66,17 +67,26 @@ class TemplateBuilder:
         return len(self._rows) - 1
 
     @contextmanager
-    def loop(self, count: int) -> Iterator[None]:
-        """Repeat what is written inside `count` times."""
+    def loop(self, count: int, *, sets_widths: bool = False) -> Iterator[None]:
+        """Repeat what is written inside `count` times.
+
+        A body that sets bit widths says so: it then begins with unknown ones, since its second
+        round enters with those that the first left.
+
+        Raises:
+            InternalError: The body changes widths and did not say so.
+        """
         if count == 1:
             yield
             return
         row = self._row(Op.LOOP, imm=count)
+        if sets_widths:
+            self._widths = None
         before = self._widths
         yield
         self._rows[row][AUX] = len(self._rows) - row - 1
-        if before is not None and self._widths != before:
-            self._widths = None  # the second round enters with other widths
+        if not sets_widths and self._widths != before:
+            raise InternalError("a loop's body changes bit widths")
 
     def widths(self, input_bits: int, output_bits: int) -> None:
         """Set the bit widths unless they stand already."""

@@ -12,9 +12,8 @@ from imccompiler.compiler.arrays import Arrays
 from imccompiler.compiler.runtime import difference, run_onnx, sqnr_db
 from imccompiler.errors import PassError
 from imccompiler.hardware.schema import Machine
-from imccompiler.ir.dialect import InputOp
-from imccompiler.ir.types import dtype_of, shape_of
 from imccompiler.passes.base import CompileContext
+from imccompiler.passes.calibration import Calibration, calibration_inputs
 from imccompiler.program.artifact import Program
 from imccompiler.report.schema import Check
 
@@ -74,17 +73,10 @@ def check_program(
 
 def _sample(module: ModuleOp, context: CompileContext) -> Arrays:
     """One input by port, in the port's shape."""
-    random = np.random.default_rng(context.seed)
-    sample: Arrays = {}
-    for op in module.body.block.ops:
-        if not isinstance(op, InputOp):
-            continue
-        port, shape = op.port.data, shape_of(op.result)
-        if context.calibration is None:
-            sample[port] = random.standard_normal(shape).astype(dtype_of(op.result))
-        else:
-            sample[port] = context.calibration[port][: shape[0]].reshape(shape)
-    return sample
+    first = Calibration(
+        context.calibration, 1, context.seed, method="minmax", percentile=100.0, bits=8
+    )
+    return calibration_inputs(module, context.store, first)
 
 
 def _adc_bits(program: Program, machine: Machine) -> tuple[int | None, int | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -118,7 +119,7 @@ def compile(  # noqa: A001
     _check_options(
         effort=effort, check=check, shapes_only=shapes_only, backend=backend, output=target
     )
-    pipeline = registry.parse(passes or registry.DEFAULT_PIPELINE)
+    pipeline = _parsed(passes or registry.DEFAULT_PIPELINE)
     pins = read_pins(Path(pin)) if pin is not None else ()
     machine = machine_of(hardware, set, logical=crossbars == "logical")
     network, source = network_of(model, bind or {}, shapes_only=shapes_only)
@@ -136,6 +137,7 @@ def compile(  # noqa: A001
     instruments = Instruments(
         total=len(pipeline),
         keep=target is not None,
+        verify_each=target is not None,
         print_after=print_ir_after,
         printer=printer if print_ir_after else None,
         progress=progress,
@@ -163,6 +165,9 @@ def compile(  # noqa: A001
 
     tell("write", len(pipeline), len(pipeline) + 1)
     return write_folder(compilation, target, instruments.kept, backend=backend)
+
+
+_parsed = cache(registry.parse)  # passes are immutable, and looking for plug-ins takes 10 ms
 
 
 def _check_options(

@@ -27,12 +27,14 @@ class Instruments:
 
     Attributes:
         keep: Keep a copy of the module after each pass in `kept`.
+        verify_each: Verify after each pass, else before the first and after the last.
         print_after: Names of the passes after which `printer` gets the module's text.
         seconds: Time of each pass so far, without that of the instruments.
     """
 
     total: int
     keep: bool = False
+    verify_each: bool = True
     print_after: Collection[str] = ()
     printer: Callable[[str], None] | None = None
     progress: Progress | None = None
@@ -46,7 +48,8 @@ class Instruments:
         """Called by the pipeline: `before` just ran, `after` runs next."""
         if before is not None:
             self.seconds.append(perf_counter() - self._started)
-        _verify(module, before)
+        if self.verify_each or before is None or after is None:
+            _verify(module, before)
         name = before.name if before is not None else "input"
         if self.keep:
             self.kept.append((name, module.clone()))

@@ -120,8 +120,10 @@ def _load_yaml(path: Path) -> Any:
 
     try:
         return YAML().load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise PassError(f"cannot be read: {error}", where=str(path)) from error
+    except OSError as error:
+        raise PassError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except (UnicodeDecodeError, YAMLError) as error:
+        raise PassError(f"is not YAML: {error}", where=str(path)) from error
 
 
 def _pins(tree: Any, file: str) -> Iterator[Pin]:

@@ -9,9 +9,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.utils.exceptions import VerifyException
 
-from imccompiler.errors import ModelError
+from imccompiler.errors import IRError, ModelError
 from imccompiler.frontend.bind import bind, forget_types
 from imccompiler.frontend.coverage import Coverage, coverage_of
 from imccompiler.frontend.importer import import_graph, read_graph
@@ -19,6 +18,7 @@ from imccompiler.frontend.normalise import normalise
 from imccompiler.frontend.read import read_model
 from imccompiler.frontend.skeleton import split
 from imccompiler.ir.store import WeightStore
+from imccompiler.ir.verify import verify
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -76,9 +76,9 @@ def load_onnx(
     free = tuple(name for name in inputs if name not in bound)
     module, store = import_graph(read_graph(static, free, constants, model.opset))
     try:
-        module.verify()
-    except VerifyException as error:
-        raise ModelError(f"is not consistent: {error}", where=model.name) from error
+        verify(module, model.name)
+    except IRError as error:
+        raise ModelError(error.message, where=error.where) from error
     return Network(
         module,
         store,

@@ -10,6 +10,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Self
 
 from xdsl.ir import Attribute, ParametrizedAttribute
@@ -30,8 +31,8 @@ class Decision(ParametrizedAttribute):
 
     @classmethod
     def new(cls, params: Sequence[Attribute]) -> Self:
-        """Build from what `parse_parameters` returned."""
-        return cls.from_mapping(typing.cast("Mapping[str, Any]", params))
+        """What `parse_parameters` returned is built already."""
+        return typing.cast("Self", params)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
@@ -41,7 +42,7 @@ class Decision(ParametrizedAttribute):
             IRError: A field is unknown, missing or of the wrong type.
         """
         fields = {f.name: f for f in dataclasses.fields(typing.cast("Any", cls))}
-        hints = typing.get_type_hints(cls)
+        hints = _type_hints(cls)
         unknown = sorted(set(values) - set(fields))
         if unknown:
             raise IRError(
@@ -59,18 +60,34 @@ class Decision(ParametrizedAttribute):
 
     @classmethod
     def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
-        """Parse `<field = value, ...>`."""
-        values: dict[str, Any] = {}
+        """Parse `<field = value, ...>`; what is wrong with it is told with its place."""
+        start, values = parser.pos, dict[str, Any]()
         parser.parse_characters("<")
         if parser.parse_optional_characters(">") is None:
             while True:
                 key = parser.parse_identifier()
+                if key in values:
+                    parser.raise_error(f"field {key!r} is given twice")
                 parser.parse_punctuation("=")
                 values[key] = _parse_value(parser)
                 if parser.parse_optional_punctuation(",") is None:
                     break
             parser.parse_characters(">")
-        return typing.cast("Sequence[Attribute]", values)
+        try:
+            return typing.cast("Sequence[Attribute]", cls.from_mapping(values))
+        except IRError as error:
+            parser.raise_error(str(error), start, parser.pos)
+
+    def require_positive(self, *names: str) -> None:
+        """Check that integer fields, or all entries of lists of integers, are at least 1.
+
+        Raises:
+            IRError: One is not.
+        """
+        for name in names:
+            value = getattr(self, name)
+            if any(v < 1 for v in (value if isinstance(value, tuple) else (value,))):
+                raise IRError(f"{name} must be at least 1, not {value}", where=f"#{self.name}")
 
     def print_parameters(self, printer: Printer) -> None:
         """Print `<field = value, ...>`, leaving out fields that have their default."""
@@ -80,6 +97,11 @@ class Decision(ParametrizedAttribute):
             if (value := getattr(self, f.name)) != f.default
         ]
         printer.print_string(f"<{', '.join(parts)}>")
+
+
+@cache
+def _type_hints(cls: type[Decision]) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def _text(value: Any) -> str:
@@ -142,4 +164,5 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         return float(value)
     if type(value) is hint:  # None has the type that `int | None` lists
         return value
-    raise IRError(f"{value!r} is not of type {hint}", where=where)
+    wanted = hint.__name__ if isinstance(hint, type) else hint
+    raise IRError(f"{value!r} is not of type {wanted}", where=where)

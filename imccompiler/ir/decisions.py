@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -24,6 +25,10 @@ class Window(Decision):
     dilations: tuple[int, ...]
     groups: int = 1
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_positive("kernel", "strides", "dilations", "groups")
+
 
 @dataclass(frozen=True)
 class Source(Decision):
@@ -45,7 +50,8 @@ class Quant(Decision):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.scale > 0:
+        self.require_positive("bits")
+        if not 0 < self.scale < math.inf:
             raise IRError(f"scale must be above 0, not {self.scale}", where="#imc.quant.scale")
 
 
@@ -83,6 +89,10 @@ class Tiling(Decision):
     slices: int
     pack: int = 1
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_positive("rows", "columns", "slices", "pack")
+
 
 @dataclass(frozen=True)
 class Replication(Decision):
@@ -97,6 +107,10 @@ class Replication(Decision):
     row_split: int = 1
     column_split: int = 1
     grid: tuple[int, ...] = (1, 1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_positive("copies", "row_split", "column_split", "grid")
 
 
 @dataclass(frozen=True)
@@ -117,6 +131,10 @@ class Grain(Decision):
 
     name: ClassVar[str] = "imc.grain"
     pieces: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_positive("pieces")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +15,13 @@ from numpy.typing import NDArray
 from imccompiler.errors import IRError
 
 Array = NDArray[Any]
+
+# Element types of the safetensors format that numpy has as well, little endian.
+_DTYPES = {
+    "BOOL": "?",
+    **{f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)},
+    **{f"F{8 * size}": f"<f{size}" for size in (2, 4, 8)},
+}
 
 
 class WeightStore:
@@ -61,28 +69,53 @@ class WeightStore:
         """SHA-256 over names, types, shapes and bytes."""
         digest = hashlib.sha256()
         for key in sorted(self._entries):
-            value = np.ascontiguousarray(self._entries[key])
+            value = np.asarray(self._entries[key], order="C")
             digest.update(f"{key}\0{value.dtype.str}\0{value.shape}\0".encode())
             digest.update(value.data if value.size else b"")
         return digest.hexdigest()
 
     def save(self, path: Path) -> None:
-        """Write all entries to a safetensors file."""
+        """Write all entries to a safetensors file, which is replaced as a whole or not at all.
+
+        Raises:
+            IRError: The file cannot be written.
+        """
         from safetensors.numpy import save_file  # noqa: PLC0415
 
-        save_file({k: np.ascontiguousarray(v) for k, v in self._entries.items()}, path)
+        unfinished = path.with_name(path.name + ".unfinished")
+        try:
+            save_file({k: np.asarray(v, order="C") for k, v in self._entries.items()}, unfinished)
+            unfinished.replace(path)
+        except OSError as error:
+            raise IRError(f"cannot be written: {error}", where=str(path)) from error
 
     @staticmethod
     def load(path: Path) -> WeightStore:
-        """Read a safetensors file.
+        """Open a safetensors file; its arrays are read from it when they are used.
 
         Raises:
-            IRError: The file is missing or damaged.
+            IRError: The file is missing or damaged, or an array is of a type unknown to numpy.
         """
-        from safetensors import SafetensorError  # noqa: PLC0415
-        from safetensors.numpy import load_file  # noqa: PLC0415
+        from safetensors import SafetensorError, safe_open  # noqa: PLC0415
 
         try:
-            return WeightStore(load_file(path))
+            with safe_open(path, framework="numpy"):  # checks the header against the file
+                pass
+            return WeightStore(_mapped(path))
         except (OSError, SafetensorError) as error:
             raise IRError(f"cannot be read: {error}", where=str(path)) from error
+
+
+def _mapped(path: Path) -> dict[str, Array]:
+    """Views of a checked safetensors file: 8 bytes of header length, the header, the arrays."""
+    data = np.asarray(np.memmap(path, np.uint8, "r"))
+    start = 8 + int(data[:8].view("<u8")[0])
+    header = json.loads(data[8:start].tobytes())
+    header.pop("__metadata__", None)
+    arrays: dict[str, Array] = {}
+    for name, entry in header.items():
+        if entry["dtype"] not in _DTYPES:
+            raise IRError(f"holds elements of type {entry['dtype']}", where=f"{path}: {name!r}")
+        begin, end = (start + offset for offset in entry["data_offsets"])
+        arrays[name] = data[begin:end].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return arrays

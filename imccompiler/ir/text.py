@@ -9,10 +9,14 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import Builtin, ModuleOp
 from xdsl.parser import Parser
 from xdsl.printer import Printer
-from xdsl.utils.exceptions import ParseError, VerifyException
+from xdsl.utils.exceptions import ParseError
 
 from imccompiler.errors import IRError
 from imccompiler.ir.dialect import IMC
+from imccompiler.ir.verify import verify
+
+
+HINT = "see docs/ir.md for the dialect"
 
 
 def new_context() -> Context:
@@ -38,9 +42,9 @@ def parse_module(text: str, name: str = "<text>") -> ModuleOp:
     """
     try:
         module = Parser(new_context(), text, name).parse_module()
-        module.verify()
-    except (ParseError, VerifyException) as error:
-        raise IRError(str(error), where=name, hint="see docs/ir.md for the dialect") from error
+    except ParseError as error:  # its text begins with the place
+        raise IRError(str(error).strip(), hint=HINT) from error
+    verify(module, name)
     return module
 
 

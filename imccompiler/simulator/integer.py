@@ -18,7 +18,6 @@ ADD_MULTIPLIER_BITS = 12  # products of 16-bit codes stay below 2^28, their sums
 MATMUL_MULTIPLIER_BITS = 15  # a multiplier with its sign fits two bytes
 MIN_MULTIPLIER_BITS = 8  # below, the scale's error exceeds a quarter of a code at 127
 VALUE_BITS = 32  # preferred width of products
-WIDE_VALUE_BITS = 40  # of products whose sums leave no room for a multiplier in 32 bits
 
 
 class AffineCode(Protocol):
@@ -47,7 +46,7 @@ def code_range(bits: int) -> tuple[int, int]:
 
 def range_bits(low: int, high: int) -> int:
     """Bits of the narrowest two's complement that holds every integer of [low, high]."""
-    return 1 + max(int(high).bit_length(), (-int(low) - 1).bit_length() if low < 0 else 0)
+    return 1 + max(max(int(high), 0).bit_length(), max(-int(low) - 1, 0).bit_length())
 
 
 def same_code(a: AffineCode, b: AffineCode) -> bool:
@@ -115,13 +114,13 @@ def fixed_point(
 def multiplier_width(value_bits: int) -> int:
     """Magnitude bits of a multiplier for values of `value_bits`.
 
-    As many as keep the product within 32 bits, 15 at most; within 40 bits where fewer than 8
-    would be left, and 8 where even that leaves fewer.
+    As many as keep the product within 32 bits, 15 at most. Where fewer than 8 would be left,
+    products are a byte wider, and so on.
     """
-    for product_bits in (VALUE_BITS, WIDE_VALUE_BITS):
-        if product_bits - value_bits >= MIN_MULTIPLIER_BITS:
-            return min(MATMUL_MULTIPLIER_BITS, product_bits - value_bits)
-    return MIN_MULTIPLIER_BITS
+    product_bits = VALUE_BITS
+    while product_bits - value_bits < MIN_MULTIPLIER_BITS:
+        product_bits += 8
+    return min(MATMUL_MULTIPLIER_BITS, product_bits - value_bits)
 
 
 def _span(*terms: tuple[int, int]) -> tuple[int, int]:
@@ -259,9 +258,8 @@ class ProductParameters:
     @classmethod
     def from_quants(cls, a: AffineCode, b: AffineCode, out: AffineCode) -> Self:
         """Parameters of a product; the multiplier has 15 significant bits."""
-        max_shift = WIDE_VALUE_BITS - out.bits
         ratio = a.scale * b.scale / out.scale
-        m, s = fixed_point(ratio, MATMUL_MULTIPLIER_BITS, max_shift)
+        m, s = fixed_point(ratio, MATMUL_MULTIPLIER_BITS, 62 - out.bits)
         shift = int(s)
         return cls(int(m), out.zero_point << shift, shift, out.bits)
 

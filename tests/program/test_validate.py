@@ -84,7 +84,8 @@ def test_tiles(program, machine, tile, column, value, message):
 @pytest.mark.parametrize(
     ("group", "column", "value", "message"),
     [
-        (1, 1, 0, "sorted by core and number"),
+        (0, 1, 1, "sorted by core and number"),
+        (1, 0, -1, "names no group of its core"),
         (1, 3, 2, "tiles that are not there"),
         (0, 3, 1, "belongs to no group"),
     ],
