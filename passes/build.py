@@ -248,25 +248,35 @@ class _Builder:
         self._parts.append(PlacedPart(job.op, job.layer, core, part, job.blocks, group))
         return group
 
-    def _column(
-        self, job: _Matmul, members: list[tuple[Part, int, int]], box: Box
-    ) -> None:
-        """All row shares of some columns of a copy: pieces, and who owns the sum of each."""
-        count = max(job.pieces, len(members))
-        rows = min(count, box.height)
-        grid = (rows, 1) if rows == count else best_grid(box.height, box.width, count)
-        pieces = cut_grid(box, grid)
-        largest = max(p.positions for p in pieces)
+    def _column(self, job: _Matmul, members: list[tuple[Part, int, int]], box: Box) -> None:
+        """All row shares of some columns of a copy.
+
+        The tile is cut into `grain` units, each brought to every share at once; a unit is cut
+        into one piece a share, whose sum that share's core owns.
+        """
+        units = _cut_rows_first(box, job.pieces)
+        shares = [(unit, _cut_rows_first(unit, len(members))) for unit in units]
+        largest = max(p.positions for _, pieces in shares for p in pieces)
         per_value = byte_width(job.widths.accumulator) * 2 + byte_width(job.widths.product)
         budget = self._kind.local_memory.kib * 1024 // CONSTANT_SHARE
         strip = max(1, min(largest, budget // (per_value * box.channels)))
-        constants = {
-            core: self._constants(job, core, box, strip)
-            for core in {members[i % len(members)][1] for i in range(len(pieces))}
-        }
-        for index, piece in enumerate(pieces):
-            owner = index % len(members)
-            self._piece(job, members, piece, index, owner, constants[members[owner][1]], strip)
+        for rank, (unit, pieces) in enumerate(shares):
+            gathered = [self._gather_unit(job, member, unit, rank) for member in members]
+            for index, piece in enumerate(pieces):
+                constants = self._constants(job, members[index][1], box, strip)
+                self._piece(
+                    job, members, gathered, piece, index, rank * len(members), constants, strip
+                )
+
+    def _gather_unit(
+        self, job: _Matmul, member: tuple[Part, int, int], unit: Box, rank: int
+    ) -> tuple[Box, int, tuple[int, ...]]:
+        part, core, _ = member
+        reach = part.reach(job.blocks.window, unit)
+        buffer, done = self._gatherer.gather(
+            job.source, reach, core, job.layer, rank, job.source.zero_point
+        )
+        return reach, buffer, done
 
     def _constants(self, job: _Matmul, core: int, box: Box, strip: int) -> tuple[int, int, int]:
         """Bias, multiplier and shift of some columns, repeated for `strip` positions."""
@@ -293,9 +303,10 @@ class _Builder:
         self,
         job: _Matmul,
         members: list[tuple[Part, int, int]],
+        gathered: list[tuple[Box, int, tuple[int, ...]]],
         piece: Box,
-        index: int,
         owner: int,
+        first_rank: int,
         constants: tuple[int, int, int],
         strip: int,
     ) -> None:
@@ -306,17 +317,14 @@ class _Builder:
         products = graph.buffer(members[owner][1], piece.size * byte_width(job.widths.product))
         for member, (part, core, group) in enumerate(members):
             # every core begins with the piece whose sum it owns, so that others can add to it
-            rank = (index - member) % max(len(members), 1) + index // len(members) * len(members)
-            reach = part.reach(job.blocks.window, piece)
-            buffer, done = self._gatherer.gather(
-                job.source, reach, core, layer, rank, job.source.zero_point
-            )
+            rank = first_rank + (owner - member) % len(members)
+            reach, buffer, done = gathered[member]
             planes = graph.buffer(
                 core, part.planes * piece.size * byte_width(job.widths.accumulator)
             )
-            gathered = graph.buffer(core, gathered_bytes(part, job.blocks.window, reach))
+            scratch = graph.buffer(core, gathered_bytes(part, job.blocks.window, reach))
             template = self._matmul_template(job, part, piece, reach, strip if whole_sum else None)
-            buffers: tuple[int, ...] = (buffer, planes, gathered)
+            buffers: tuple[int, ...] = (buffer, planes, scratch)
             if whole_sum:
                 buffers += (products, *constants, result)
             task = Task(Kind.COMPUTE, core, layer, rank, Side(template, buffers, (group,)))
@@ -324,19 +332,23 @@ class _Builder:
         if whole_sum:
             last = sums[0][1]
         else:
-            last = self._reduce(job, members, piece, index, owner, sums, products, constants, strip, result)
+            last = self._reduce(
+                job, members, piece, owner, first_rank, sums, products, constants, strip, result
+            )
         job.value.tiles.append(Tile(members[owner][1], piece, result, (last,)))
 
     def _matmul_template(
         self, job: _Matmul, part: Part, piece: Box, reach: Box, finish: int | None
     ) -> Template:
-        key = (job.layer, id(part), piece.shape, reach.shape, finish)
+        start = part.reach(job.blocks.window, piece)
+        offset = reach.offset_of(start)
+        key = (job.layer, id(part), piece.shape, reach.shape, offset, finish)
         if key not in self._templates:
             self._templates[key] = matmul_template(
                 job.layer,
                 part,
                 job.blocks.window,
-                PieceShape(piece, reach),
+                PieceShape(piece, reach, offset),
                 job.widths,
                 finish=finish,
                 columns_per_crossbar=job.blocks.columns_per_crossbar,
@@ -348,8 +360,8 @@ class _Builder:
         job: _Matmul,
         members: list[tuple[Part, int, int]],
         piece: Box,
-        index: int,
         owner: int,
+        first_rank: int,
         sums: list[tuple[int, int]],
         products: int,
         constants: tuple[int, int, int],
@@ -365,7 +377,7 @@ class _Builder:
         for member, (_, sender, _) in enumerate(members):
             if member == owner:
                 continue
-            rank = (index - member) % len(members) + index // len(members) * len(members)
+            rank = first_rank + (owner - member) % len(members)
             buffer, computed = sums[member]
             staging = graph.buffer(core, size) if sender != core else buffer
             key = ("reduce", layer, piece.size, sender == core)
@@ -387,9 +399,15 @@ class _Builder:
                 layer, piece.positions, piece.channels, job.widths, strip
             )
         side = Side(self._templates[key], (total, products, *constants, result))
-        return graph.add(
-            Task(Kind.COMPUTE, core, layer, index, side), tuple(added)
-        )
+        last_rank = first_rank + len(members)
+        return graph.add(Task(Kind.COMPUTE, core, layer, last_rank, side), tuple(added))
+
+
+def _cut_rows_first(box: Box, count: int) -> list[Box]:
+    """At most `count` pieces: along rows if there are enough, else along both axes."""
+    if count <= box.height:
+        return cut_grid(box, (count, 1))
+    return cut_grid(box, best_grid(box.height, box.width, count))
 
 
 @dataclass(slots=True)

@@ -26,10 +26,14 @@ class Widths:
 
 @dataclass(frozen=True, slots=True)
 class PieceShape:
-    """What one piece of a part computes: the outputs of `box` from the input box `reach`."""
+    """What one piece computes: the outputs of `box` from a box in memory, `reach`.
+
+    `offset` is where the first window begins in it, in elements.
+    """
 
     box: Box
     reach: Box
+    offset: int = 0
 
     @property
     def positions(self) -> int:
@@ -56,7 +60,7 @@ def matmul_template(
     b = TemplateBuilder(layer)
     accumulator_bytes = byte_width(widths.accumulator)
     plane_bytes = shape.positions * part.columns * accumulator_bytes
-    b.point(IN, 0)
+    b.point(IN, 0, shape.offset)
     b.point(OUT, 1)
     step_x = window.stride[1] * shape.reach.channels
     row = window.stride[0] * shape.reach.width * shape.reach.channels

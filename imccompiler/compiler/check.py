@@ -10,7 +10,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from imccompiler.compiler.arrays import Arrays
 from imccompiler.compiler.runtime import difference, run_onnx, sqnr_db
-from imccompiler.errors import PassError
+from imccompiler.errors import InternalError, PassError, ProgramError
 from imccompiler.hardware.schema import Machine
 from imccompiler.passes.base import CompileContext
 from imccompiler.passes.calibration import Calibration, calibration_inputs
@@ -37,7 +37,7 @@ def check_program(
 
     Raises:
         PassError: The pipeline emitted no program.
-        ProgramError: The program breaks a rule of the instruction set.
+        InternalError: The program breaks a rule of the instruction set.
     """
     from imccompiler.simulator.execute import Executor  # noqa: PLC0415
     from imccompiler.simulator.reference import (  # noqa: PLC0415
@@ -52,7 +52,11 @@ def check_program(
     sample = _sample(module, context)
     codes = quantize_inputs(module, sample)
     expected = run_reference(module, context.store, codes)
-    found = Executor(program, machine, mode="bit_serial").run(codes)
+    try:
+        found = Executor(program, machine, mode="bit_serial").run(codes)
+    except ProgramError as error:
+        message = f"the emitted program breaks a rule: {error.message}"
+        raise InternalError(message, where=error.where) from error
     reals, exact = dequantize_outputs(module, found), None
     if model is not None:
         floats = run_onnx(model, {name: array[None] for name, array in sample.items()}, bindings)

@@ -17,7 +17,7 @@ from imccompiler.compiler.folder import check_output
 from imccompiler.compiler.instruments import Instruments, Progress, silent
 from imccompiler.compiler.pins import apply_pins, read_pins, verify_pins
 from imccompiler.compiler.sources import machine_of, network_of
-from imccompiler.errors import ImcError, InternalError, UserInputError
+from imccompiler.errors import ImcError, InternalError, PassError, UserInputError
 from imccompiler.hardware.schema import Machine
 from imccompiler.ir.store import WeightStore
 from imccompiler.passes import registry
@@ -120,6 +120,7 @@ def compile(  # noqa: A001
         effort=effort, check=check, shapes_only=shapes_only, backend=backend, output=target
     )
     pipeline = _parsed(passes or registry.DEFAULT_PIPELINE)
+    _check_names(pipeline, print_ir_after)
     pins = read_pins(Path(pin)) if pin is not None else ()
     machine = machine_of(hardware, set, logical=crossbars == "logical")
     network, source = network_of(model, bind or {}, shapes_only=shapes_only)
@@ -183,6 +184,16 @@ def _check_options(
         )
     if backend is not None and output is None:
         raise UserInputError("a backend needs an output folder", where=f"backend {backend!r}")
+
+
+def _check_names(pipeline: tuple[ModulePass, ...], names: Collection[str]) -> None:
+    known = ("input", *(item.name for item in pipeline))
+    if unknown := [name for name in names if name not in known]:
+        raise PassError(
+            f"no pass of the pipeline is named {unknown[0]!r}",
+            where="print_ir_after",
+            hint=f"there are {', '.join(known)}",
+        )
 
 
 def run_passes(

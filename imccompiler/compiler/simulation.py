@@ -32,7 +32,7 @@ def simulate_into(
     """
     from imccompiler.simulator.timing import simulate  # noqa: PLC0415
 
-    timing = simulate(program, machine, images=images, keep_events=True)
+    timing = simulate(program, machine, images=images, events=True)
     section = simulated_section(timing, program, images, report.latency_ns)
     report = report.model_copy(update={"simulated": section})
     if timing.events is not None:
@@ -71,16 +71,14 @@ def simulated_section(
         images: Images of the stream.
         planned_ns: Latency of one image as the compiler planned it.
     """
-    by_layer = dict(zip(program.layers, timing.energy_pj_by_layer.tolist(), strict=True))
-    whole_ns = timing.latency_ns + (images - 1) * timing.interval_ns
-    busiest = (
-        timing.busy_ns.max(axis=1, initial=0.0) / whole_ns if whole_ns else timing.busy_ns[:, 0]
-    )
+    by_layer = timing.energy_pj_by_layer.sum(axis=1).tolist()
+    whole_ns = max(float(timing.image_end_ns[-1]), 1e-12)
+    busiest = timing.busy_ns.max(axis=1) / whole_ns
     return Simulated(
         images=images,
         latency_ns=timing.latency_ns,
-        interval_ns=timing.interval_ns if images > 1 else None,
-        energy_pj=energy_section(timing.energy_pj, by_layer),
+        interval_ns=timing.interval_ns,
+        energy_pj=energy_section(timing.energy_pj, dict(zip(program.layers, by_layer, strict=True))),
         latency_deviation=(timing.latency_ns - planned_ns) / planned_ns if planned_ns else None,
         core_utilisation=tuple(busiest.clip(0.0, 1.0).tolist()),
     )

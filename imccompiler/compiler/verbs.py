@@ -69,20 +69,21 @@ def open_target(source: Compilation | Path | str) -> Target:
     )
 
 
-def simulate(
-    source: Compilation | Path | str, images: int = 1, *, keep_events: bool = False
-) -> Timing:
+def simulate(source: Compilation | Path | str, images: int = 1, *, events: bool = False) -> Timing:
     """Run a program in time.
 
     Args:
         source: A compilation, or a folder that one was written to.
         images: Images of the stream.
-        keep_events: Keep what each unit did when.
+        events: Whether to record every operation.
+
+    Raises:
+        UserInputError: The folder is not one of ours, or there is no program.
     """
     from imccompiler.simulator import timing  # noqa: PLC0415
 
     target = open_target(source)
-    return timing.simulate(target.program, target.machine, images=images, keep_events=keep_events)
+    return timing.simulate(target.program, target.machine, images=images, events=events)
 
 
 def execute(

@@ -9,7 +9,7 @@ import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 
-from imccompiler.errors import ModelError
+from imccompiler.errors import IRError, ModelError
 from imccompiler.frontend.constants import Array
 from imccompiler.frontend.evaluate import Evaluator
 from imccompiler.frontend.graph import Graph, Node, TensorInfo

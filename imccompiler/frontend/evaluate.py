@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ RANDOM = frozenset(
     | {"RandomUniformLike"}
 )
 LIMIT_BYTES = 2**29  # folding must not be a memory bomb
+IR_VERSION = 8  # what is built here needs nothing newer
 
 
 class Evaluator:
@@ -43,41 +45,15 @@ class Evaluator:
         Raises:
             ModelError: Computing them takes too much memory or fails.
         """
-        pending = [name]
-        while pending:
-            current = pending[-1]
-            if current in self._graph.constants:
-                pending.pop()
-                continue
-            node = self._producers[current]
-            missing = [n for n in node.inputs if n and n not in self._graph.constants]
-            if missing:
-                pending += missing
-            else:
-                self._compute(node)
-        return self._graph.constants.array(name)
-
-    def _compute(self, node: Node) -> None:
         constants = self._graph.constants
-        for output in filter(None, node.outputs):
-            info = self._graph.type_of(output, node.where)
-            if math.prod(info.shape) * info.dtype.itemsize > LIMIT_BYTES:
-                raise ModelError(f"constant {output!r} is too large", where=node.where)
-        feeds = {name: constants.array(name) for name in node.inputs if name}
-        if node.op_type == "ConstantOfShape":
-            constants.add(node.outputs[0], self._filled(node))
-            return
-        from onnx.reference import ReferenceEvaluator  # noqa: PLC0415
-
-        try:
-            values = ReferenceEvaluator(self._model(node)).run(None, feeds)
-        except Exception as error:  # the reference evaluator raises of every kind
-            raise ModelError(f"cannot be computed: {error}", where=node.where) from error
-        for output, value in zip(filter(None, node.outputs), values, strict=True):
-            info = self._graph.type_of(output, node.where)
-            constants.add(output, np.asarray(value, info.dtype).reshape(info.shape))
+        if name not in constants:
+            node = self._producers[name]
+            filled = node.op_type == "ConstantOfShape"
+            constants.add(name, self._filled(node) if filled else self._computed(name))
+        return constants.array(name)
 
     def _filled(self, node: Node) -> Array:
+        """A tensor of one value, as a view of that value."""
         from onnx import numpy_helper  # noqa: PLC0415
 
         info = self._graph.type_of(node.outputs[0], node.where)
@@ -85,20 +61,58 @@ class Evaluator:
         fill = np.zeros(1, info.dtype) if value is None else numpy_helper.to_array(value)
         return np.broadcast_to(fill.reshape(()), info.shape)
 
-    def _model(self, node: Node) -> ModelProto:
-        """A model of this one node."""
+    def _computed(self, name: str) -> Array:
+        """Run the nodes that a tensor needs with ONNX Runtime."""
+        import onnxruntime  # noqa: PLC0415
+
+        nodes = self._needed(name)
+        for node in nodes:
+            for output in filter(None, node.outputs):
+                info = self._graph.type_of(output, node.where)
+                if math.prod(info.shape) * info.dtype.itemsize > LIMIT_BYTES:
+                    raise ModelError(f"constant {output!r} is too large", where=node.where)
+        made = {output for node in nodes for output in node.outputs}
+        read = dict.fromkeys(i for node in nodes for i in node.inputs if i and i not in made)
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.log_severity_level = 4
+        model = self._model(nodes, list(read), name)
+        try:
+            session = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+            feeds = {each: self._graph.constants.array(each) for each in read}
+            return np.asarray(session.run([name], feeds)[0])
+        except ModelError:
+            raise
+        except Exception as error:  # onnxruntime's errors have no common base but this
+            where = self._producers[name].where
+            raise ModelError(f"cannot be computed: {error}", where=where) from error
+
+    def _needed(self, name: str) -> list[Node]:
+        """Nodes that compute a tensor from constants of the model, in topological order."""
+        needed: set[str] = set()
+        pending = [name]
+        while pending:
+            node = self._producers.get(pending.pop())
+            if node is not None and node.name not in needed:
+                needed.add(node.name)
+                pending += node.inputs
+        return [node for node in self._graph.nodes if node.name in needed]
+
+    def _model(self, nodes: Sequence[Node], inputs: Sequence[str], output: str) -> ModelProto:
         from onnx import helper  # noqa: PLC0415
 
         def value(name: str) -> ValueInfoProto:
-            info = self._graph.type_of(name, node.where)
+            info = self._graph.type_of(name, self._producers[output].where)
             kind = helper.np_dtype_to_tensor_dtype(info.dtype)
             return helper.make_tensor_value_info(name, kind, info.shape)
 
         graph = helper.make_graph(
-            [helper.make_node(node.op_type, node.inputs, node.outputs, **node.attributes)],
-            "constant",
-            [value(name) for name in dict.fromkeys(filter(None, node.inputs))],
-            [value(name) for name in node.outputs if name],
+            [helper.make_node(n.op_type, n.inputs, n.outputs, **n.attributes) for n in nodes],
+            "constants",
+            [value(name) for name in inputs],
+            [value(output)],
         )
         opset = helper.make_opsetid("", self._graph.opset)
-        return helper.make_model(graph, opset_imports=[opset])
+        return helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)

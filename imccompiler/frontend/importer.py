@@ -28,6 +28,9 @@ PRODUCTS: Mapping[str, Callable[[ModuleBuilder, Node], None]] = {
     "MatMul": import_matmul,
 }
 
+# Where these follow from constants they are constants; other such operators are left to `fold`.
+COMPUTED = frozenset({*PRODUCTS, "ConstantOfShape", "Range"})
+
 
 def import_graph(graph: Graph) -> tuple[ModuleOp, WeightStore]:
     """The graph as a module at network level, and its weights.
@@ -37,9 +40,9 @@ def import_graph(graph: Graph) -> tuple[ModuleOp, WeightStore]:
     """
     builder = ModuleBuilder(graph)
     for node in graph.nodes:
-        handler = PRODUCTS.get(node.op_type, import_digital)
-        if handler is import_digital or not builder.is_constant(node.outputs[0]):
-            handler(builder, node)
+        if node.op_type in COMPUTED and builder.is_constant(node.outputs[0]):
+            continue
+        PRODUCTS.get(node.op_type, import_digital)(builder, node)
     return builder.finish(), builder.store
 
 

@@ -188,6 +188,11 @@ class CoreKind(_Section):
     rob_size: PositiveInt = Field(
         default=1, description="matrix, vector and transfer operations in flight"
     )
+    hazards: Literal["exact", "pimsim"] = Field(
+        default="exact",
+        description="operations in flight that one waits for: `exact` those that touch the same "
+        "bytes, `pimsim` as pimsim-nn finds them (`docs/program.md`)",
+    )
     period_ns: PositiveFloat = Field(default=1.0, description="clock period; one decode a period")
     other_area_um2: NonNegativeFloat = Field(default=0.0, description="control, buses, registers")
     static_mw: NonNegativeFloat = Field(default=0.0, description="static power beside the memory's")

@@ -38,13 +38,14 @@ def to_attribute(value: Value | Sequence[Any]) -> Attribute:
         return IntegerAttr(int(value), i64)
     if isinstance(value, float):
         return FloatAttr(value, f64)
-    if all(isinstance(item, int) for item in value):
-        return DenseArrayBase.from_list(i64, [int(item) for item in value])
-    if all(isinstance(item, (int, float)) for item in value):
-        return DenseArrayBase.from_list(f64, [float(item) for item in value])
-    if all(isinstance(item, str) for item in value):
-        return ArrayAttr([StringAttr(str(item)) for item in value])
-    raise IRError(f"{value!r} cannot be an attribute", hint="use numbers, strings, or lists of one")
+    if isinstance(value, (list, tuple)):
+        if all(isinstance(item, int) for item in value):
+            return DenseArrayBase.from_list(i64, [int(item) for item in value])
+        if all(isinstance(item, (int, float)) for item in value):
+            return DenseArrayBase.from_list(f64, [float(item) for item in value])
+        if all(isinstance(item, str) for item in value):
+            return ArrayAttr([StringAttr(str(item)) for item in value])
+    raise IRError(f"a value of type {type(value).__name__} cannot be an attribute", hint="use numbers, strings, or lists of one")
 
 
 def from_attribute(attribute: Attribute) -> Value:

@@ -15,7 +15,6 @@ from imccompiler.errors import IRError
 from imccompiler.ir.dialect import IMC
 from imccompiler.ir.verify import verify
 
-
 HINT = "see docs/ir.md for the dialect"
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import Operation
 from xdsl.utils.exceptions import VerifyException
 
 from imccompiler.errors import IRError
 from imccompiler.ir.decisions import Source
-from imccompiler.ir.dialect import IMC, InputOp, OutputOp, WeightOp
+from imccompiler.ir.dialect import IMC, InputOp, OutputOp
 
 _OPERATIONS = tuple(IMC.operations)
 
@@ -39,7 +39,6 @@ def verify(module: ModuleOp, where: str | None = None) -> None:
     for kind, names in {
         "input": [op.port.data for op in ops if isinstance(op, InputOp)],
         "output": [op.port.data for op in ops if isinstance(op, OutputOp)],
-        "weight": [op.key.data for op in ops if isinstance(op, WeightOp)],
         "source": [s.node for op in ops if isinstance(s := op.properties.get("source"), Source)],
     }.items():
         for name, count in Counter(names).items():
@@ -52,9 +51,8 @@ def describe(op: Operation) -> str:
     source = op.properties.get("source")
     if isinstance(source, Source):
         return f"{op.name} of {source.node!r} ({source.op_type})"
-    if isinstance(op, InputOp | OutputOp):
-        return f"{op.name} {op.port.data!r}"
-    return f"{op.name} {op.key.data!r}" if isinstance(op, WeightOp) else op.name
+    name = op.properties.get("port", op.properties.get("key"))
+    return f"{op.name} {name.data!r}" if isinstance(name, StringAttr) else op.name
 
 
 def _is_valid(op: Operation) -> bool:

@@ -183,9 +183,10 @@ def check_read(core: CoreArrays, address: int, size: int) -> int:
     state[BAD_ADDRESS], state[BAD_BYTES] = address, size
     if address < 0 or address + size > len(defined):
         return BEYOND
+    part = defined[address : address + size]
     all_defined = np.uint8(1)
-    for i in range(address, address + size):
-        all_defined &= defined[i]
+    for i in range(size):  # without an early end, so that it runs on whole vectors
+        all_defined &= part[i]
     if all_defined:
         return _OK
     while defined[state[BAD_ADDRESS]]:
@@ -218,12 +219,12 @@ def _move(row: Row, core: CoreArrays) -> int:
         return status
     for i in range(len(core.memory)):
         line = core.memory[i]
-        if target <= source:
+        if _overlap(source, size, target, size):
+            line[target : target + size] = line[source : source + size].copy()
+        else:
+            to, part = line[target : target + size], line[source : source + size]
             for k in range(size):
-                line[target + k] = line[source + k]
-        else:  # backwards, so that nothing is overwritten before it is read
-            for k in range(size - 1, -1, -1):
-                line[target + k] = line[source + k]
+                to[k] = part[k]
     return _OK
 
 
@@ -429,22 +430,29 @@ def _divide(value: int, n: int) -> int:
 
 @_compiled
 def _decode(line: Line, address: int, n: int, bits: int, out: Values) -> None:
-    """Read values of `bits` bits."""
+    """Read values of `bits` bits; the usual widths have loops of their own, for speed."""
     width, shift = (bits + 7) // 8, 64 - bits
+    b = line[address : address + n * width].reshape(n, width)
     if width == 1:
         for k in range(n):
-            out[k] = (np.int64(line[address + k]) << shift) >> shift
+            out[k] = np.int64(b[k, 0])
     elif width == 2:
         for k in range(n):
-            at = address + 2 * k
-            value = np.int64(line[at]) | np.int64(line[at + 1]) << 8
-            out[k] = (value << shift) >> shift
-    else:
+            out[k] = np.int64(b[k, 0]) | np.int64(b[k, 1]) << 8
+    elif width == 3:
         for k in range(n):
-            value = np.int64(0)
-            for byte in range(width):
-                value |= np.int64(line[address + k * width + byte]) << (8 * byte)
-            out[k] = (value << shift) >> shift
+            out[k] = np.int64(b[k, 0]) | np.int64(b[k, 1]) << 8 | np.int64(b[k, 2]) << 16
+    elif width == 4:
+        for k in range(n):
+            low = np.int64(b[k, 0]) | np.int64(b[k, 1]) << 8
+            out[k] = low | np.int64(b[k, 2]) << 16 | np.int64(b[k, 3]) << 24
+    else:
+        out[:n] = 0
+        for byte in range(width):
+            for k in range(n):
+                out[k] |= np.int64(b[k, byte]) << (8 * byte)
+    for k in range(n):
+        out[k] = (out[k] << shift) >> shift
 
 
 @_compiled
@@ -453,14 +461,23 @@ def _encode(values: Values, n: int, line: Line, address: int, bits: int) -> None
     width = (bits + 7) // 8
     high = (np.int64(1) << (bits - 1)) - 1
     low = -high - 1
+    for k in range(n):
+        values[k] = min(max(values[k], low), high)
+    b = line[address : address + n * width].reshape(n, width)
     if width == 1:
         for k in range(n):
-            line[address + k] = np.uint8(min(max(values[k], low), high) & 255)
-    else:
+            b[k, 0] = np.uint8(values[k])
+    elif width == 2:
         for k in range(n):
-            value = min(max(values[k], low), high)
-            for byte in range(width):
-                line[address + k * width + byte] = np.uint8((value >> (8 * byte)) & 255)
+            b[k, 0], b[k, 1] = np.uint8(values[k]), np.uint8(values[k] >> 8)
+    elif width == 3:
+        for k in range(n):
+            b[k, 0], b[k, 1] = np.uint8(values[k]), np.uint8(values[k] >> 8)
+            b[k, 2] = np.uint8(values[k] >> 16)
+    else:
+        for byte in range(width):
+            for k in range(n):
+                b[k, byte] = np.uint8(values[k] >> (8 * byte))
 
 
 @_compiled

@@ -43,6 +43,7 @@ __all__ = [
     "integer_form",
     "is_movement",
     "is_supported",
+    "supported",
 ]
 
 TABLE_BITS = 8  # functions of one code of up to this width are looked up
@@ -57,6 +58,11 @@ _OPERATORS: Mapping[str, Evaluate] = {
 }
 _BY_CHANNEL = {*POOLING, "BatchNormalization", "InstanceNormalization", "GroupNormalization", "LRN"}
 _BY_AXIS = {"Softmax", "LogSoftmax", "LayerNormalization", "RMSNormalization"}
+
+
+def supported() -> frozenset[str]:
+    """All ONNX operators that can be evaluated."""
+    return frozenset(_OPERATORS)
 
 
 def is_supported(op_type: str) -> bool:
@@ -125,12 +131,11 @@ def evaluate_codes(
         return evaluate_form(form, call)
     if op_type in {"Add", "Sub", "MatMul"} and all(q is not None for q in quants):
         return _product(call) if op_type == "MatMul" else _broadcast_add(call)
+    if all(q is None for q in quants):
+        return quantize(evaluate_float(op_type, attributes, operands), result)[None]
     if (position := _table_operand(call)) is not None:
         return _by_table(call, position)
-    reals = [
-        v if q is None or v is None else dequantize(v, q)
-        for v, q in zip(operands, quants, strict=True)
-    ]
+    reals = [v if q is None else dequantize(v, q) for v, q in call.pairs]
     return quantize(_by_images(op_type, attributes, reals, quants), result)
 
 
@@ -142,9 +147,7 @@ def _broadcast_add(call: CodedCall) -> Codes:
 
 def _product(call: CodedCall) -> Codes:
     (a, qa), (b, qb) = (
-        (v.astype(np.float64) - q.zero_point, q)
-        for v, q in zip(call.operands, call.quants, strict=True)
-        if q is not None
+        (v.astype(np.float64) - q.zero_point, q) for v, q in call.pairs if q is not None
     )
     rank = max(a.ndim, b.ndim)
     sums = np.matmul(_align(a, rank), _align(b, rank))  # exact: integers far below 2^53
@@ -162,7 +165,7 @@ def _table_operand(call: CodedCall) -> int | None:
     if call.op_type not in ELEMENTWISE or len(coded) != 1 or coded[0][1].bits > TABLE_BITS:
         return None
     position, rank = coded[0][0], call.operands[coded[0][0]].ndim - 1
-    constants = [v for v, q in zip(call.operands, call.quants, strict=True) if q is None]
+    constants = [v for v, q in call.pairs if q is None]
     scalars = all(v is None or (v.size == 1 and v.ndim <= rank) for v in constants)
     return position if scalars else None
 
@@ -172,7 +175,7 @@ def _by_table(call: CodedCall, position: int) -> Codes:
     if code is None:
         raise InternalError("a table needs an operand of codes", where=call.op_type)
     low, high = code_range(code.bits)
-    entries = [None if v is None else np.ravel(v) for v in call.operands]
+    entries = [v if v is None or q is not None else v.reshape(()) for v, q in call.pairs]
     entries[position] = dequantize(np.arange(low, high + 1), code)
     table = quantize(evaluate_float(call.op_type, call.attributes, entries), call.result)
     return np.take(table, call.operands[position] - low)
@@ -198,6 +201,6 @@ def _by_images(
         axis = attributes.get("axis", -1)
         from_end = {**attributes, "axis": axis - (x.ndim - 1) if axis >= 0 else axis}
         return evaluate_float(op_type, from_end, operands)
-    images = next((v.shape[0] for v, q in pairs if q is not None), 1)
+    images = next(v.shape[0] for v, q in pairs if q is not None)
     each = ([v if q is None else v[i] for v, q in pairs] for i in range(images))
     return np.stack([evaluate_float(op_type, attributes, one) for one in each])

@@ -57,7 +57,9 @@ def clip_bounds(attributes: Attributes, operands: Sequence[Any]) -> tuple[float,
 
     def bound(position: int, name: str, absent: float) -> float:
         operand = operands[position] if len(operands) > position else None
-        return float(attributes.get(name, absent) if operand is None else operand)
+        return float(
+            attributes.get(name, absent) if operand is None else np.asarray(operand).item()
+        )
 
     return bound(1, "min", -math.inf), bound(2, "max", math.inf)
 

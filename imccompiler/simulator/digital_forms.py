@@ -201,12 +201,14 @@ class CodedCall:
     result: AffineCode
 
     @property
+    def pairs(self) -> list[tuple[Any, AffineCode | None]]:
+        """Operands with their quants."""
+        return list(zip(self.operands, self.quants, strict=True))
+
+    @property
     def form(self) -> Form:
         """See `integer_form`."""
-        shapes = [
-            () if v is None else v.shape if q is None else v.shape[1:]
-            for v, q in zip(self.operands, self.quants, strict=True)
-        ]
+        shapes = [() if v is None else v.shape if q is None else v.shape[1:] for v, q in self.pairs]
         return integer_form(self.op_type, self.attributes, shapes, self.quants, self.result)
 
 
@@ -250,9 +252,8 @@ def _averages(call: CodedCall, x: Codes) -> Codes:
 
 
 def _move(call: CodedCall) -> Codes:
-    pairs = list(zip(call.operands, call.quants, strict=True))
-    sources = [v if q is None else v.shape[1:] for v, q in pairs]
-    data = [v for v, q in pairs if q is not None]
+    sources = [v if q is None else v.shape[1:] for v, q in call.pairs]
+    data = [v for v, q in call.pairs if q is not None]
     index = movement_indices(call.op_type, call.attributes, sources)
     images = data[0].shape[0]
     flat = np.concatenate([v.reshape(images, -1) for v in data], axis=1)

@@ -60,6 +60,7 @@ class Executor:
             for begin, end in zip(program.core_start[:-1], program.core_start[1:], strict=True)
         ]
         self._rows = [stream.tolist() for stream in self._streams]
+        self._memories: list[NDArray[np.uint8]] = []
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:
         """Run once for each image.
@@ -83,14 +84,15 @@ class Executor:
     def start(self, core: int, images: int) -> c.CoreArrays:
         """The state of a core before time zero."""
         code = self._streams[core]
-        size = int(self.program.local_bytes[core])
+        memory = self._memory(core, images)
+        size = memory.shape[1]
         vectors = (code[:, OP] >= _VECTOR_CODES[0]) & (code[:, OP] <= _VECTOR_CODES[1])
         arrays = c.CoreArrays(
             code=code,
             groups=self.crossbars.sizes(core),
             state=np.zeros(c.STATE_SIZE, np.int64),
             registers=np.zeros(REGISTERS, np.int32),
-            memory=np.zeros((images, size), np.uint8),
+            memory=memory,
             defined=np.zeros(size, np.uint8),
             scratch=np.zeros((2, max(1, int(code[vectors, IMM].max(initial=1)))), np.int64),
         )
@@ -98,6 +100,12 @@ class Executor:
             arrays.memory[:, address : address + len(values)] = values
             arrays.defined[address : address + len(values)] = 1
         return arrays
+
+    def _memory(self, core: int, images: int) -> NDArray[np.uint8]:
+        """Room of a core; what an earlier run left there is undefined, so it is not cleared."""
+        if not self._memories or len(self._memories[0]) != images:
+            self._memories = [np.empty((images, n), np.uint8) for n in self.program.local_bytes]
+        return self._memories[core]
 
     def rows(self, core: int) -> list[list[int]]:
         """The instructions of a core as plain integers."""

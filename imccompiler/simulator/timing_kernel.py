@@ -81,7 +81,8 @@ class Tables(NamedTuple):
     Attributes:
         code: Instructions of all cores, shape (n, 7).
         core_start: First instruction of each core and the end, shape (cores + 1,).
-        row: First row of `costs` of each instruction; its width pair is added, shape (n,).
+        row: First row of `costs` of each instruction, to which the width pair is added; shape
+            (n,).
         target: Of `mvmul` and `mvwr` the row of their group, of `setbw` the width pair, else
             `aux`; shape (n,).
         costs: Columns as above, shape (rows, COST_SIZE).
@@ -123,7 +124,7 @@ class State(NamedTuple):
         group: Slot of the operation at work, and when the group is free, shape (groups, 2).
         raised: Event counts, shape (cores, 32).
         items: What is in the switches, linked lists, shape (capacity, ITEM_SIZE).
-        executions: How often each row of (instruction, width pair) was run, shape (n, pairs).
+        executions: How often each instruction was run at each width pair, shape (n, pairs).
         image_end_ps: Shape (images,).
         busy_ps: Shape (cores, UNITS).
         layer_span_ps: First start and last end, shape (layers, 2).
@@ -248,6 +249,7 @@ def _front_end(t: Tables, s: State, c: int, now: int) -> bool:
         now += period
         if instruction >= 0:
             op = t.code[instruction, OP]
+            s.executions[instruction, core[PAIR]] += 1
             if op > _LOOP:
                 if core[PAIR] == 0 and op < _FIRST_TRANSFER and op != _MVWR:
                     s.top[FAULT] = instruction
@@ -316,11 +318,9 @@ def _scalar(t: Tables, s: State, c: int, instruction: int) -> None:
 
 @_compiled
 def _decode(t: Tables, s: State, c: int, instruction: int, image: int) -> None:
-    entry, pair = s.pending[c], s.core[c, PAIR]
-    row = t.row[instruction] + pair
+    entry, row = s.pending[c], t.row[instruction] + s.core[c, PAIR]
     entry[INSTRUCTION], entry[ROW], entry[OP_IMAGE] = instruction, row, image
     entry[DONE_PS] = NEVER
-    s.executions[instruction, pair] += 1
     _set_range(t, s, c, READ1, READ1_FROM)
     _set_range(t, s, c, READ2, READ2_FROM)
     _set_range(t, s, c, WRITE, WRITE_FROM)

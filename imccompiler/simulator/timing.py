@@ -1,0 +1,182 @@
+"""Runs a program in time: the emitted streams, event by event, on the described machine.
+
+What takes how long, and who waits for whom, is in `docs/program.md`, section Time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imccompiler.cost.energy import COMPONENTS, static_mw
+from imccompiler.errors import UserInputError
+from imccompiler.hardware.schema import Machine
+from imccompiler.program.artifact import Program
+from imccompiler.program.isa import LAYER, OP, Op
+from imccompiler.simulator.timing_check import core_of_instruction, group_rows
+
+if TYPE_CHECKING:
+    from imccompiler.simulator.timing_kernel import State
+    from imccompiler.simulator.timing_tables import CostTables
+
+UNITS = ("matrix", "vector", "transfer")
+EVENT = np.dtype(
+    [
+        ("core", np.int32),
+        ("unit", np.int8),
+        ("layer", np.int32),
+        ("op", np.int32),
+        ("start_ns", np.float64),
+        ("end_ns", np.float64),
+    ]
+)
+"""An operation at work on a unit (an index into `UNITS`)."""
+
+_PS_PER_NS = 1000.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timing:
+    """What a run took.
+
+    Attributes:
+        latency_ns: Until the first image is done.
+        interval_ns: Between images in a steady stream; None if only one was run.
+        image_end_ns: When the last operation of each image retired, shape (images,).
+        finish_ns: When the last operation of each core retired, shape (cores,).
+        energy_pj: Of one image by component: that of the run over its images.
+        energy_pj_by_layer: The same without the static part, shape (layers, components), columns
+            as `cost.energy.COMPONENTS`.
+        busy_ns: Time in which units held an operation, all images, shape (cores, units); a
+            core's crossbar groups that work at once count each.
+        layer_span_ns: First start and last end of each layer's operations; a layer without any
+            has NaN. Shape (layers, 2).
+        executed: Instructions run, all images, by name.
+        events: Every operation, structured as `EVENT`, by core and start; None if not asked for.
+    """
+
+    latency_ns: float
+    interval_ns: float | None
+    image_end_ns: NDArray[np.float64]
+    finish_ns: NDArray[np.float64]
+    energy_pj: Mapping[str, float]
+    energy_pj_by_layer: NDArray[np.float64]
+    busy_ns: NDArray[np.float64]
+    layer_span_ns: NDArray[np.float64]
+    executed: Mapping[str, int]
+    events: NDArray[np.void] | None
+
+
+def simulate(
+    program: Program, machine: Machine, *, images: int = 1, events: bool = False
+) -> Timing:
+    """Run a program in time.
+
+    Args:
+        program: What to run.
+        machine: The machine that it was compiled for.
+        images: How often; each core begins its next image when its stream is at an end.
+        events: Whether to record every operation.
+
+    Raises:
+        ProgramError: The program breaks a rule of the instruction set that its time depends on,
+            or its cores wait for each other (says who for whom).
+        UserInputError: `images` is below 1.
+    """
+    from imccompiler.simulator import timing_run, timing_tables  # noqa: PLC0415 (numba)
+
+    if images < 1:
+        raise UserInputError(f"at least one image must be run, not {images}", where="images")
+    costs = timing_tables.build(program, machine, group_rows(program, machine))
+    state = timing_run.run(program, machine, costs, images=images, events=events)
+    image_end = np.maximum.accumulate(state.image_end_ps) / _PS_PER_NS
+    by_layer = _energies(program, costs, state.executions) / images
+    active = np.flatnonzero(np.diff(program.core_start)).tolist()
+    components = dict(zip(COMPONENTS, by_layer.sum(axis=0).tolist(), strict=True))
+    components["static"] = static_mw(machine, active) * float(image_end[-1]) / images
+    return Timing(
+        latency_ns=float(image_end[0]),
+        interval_ns=_interval(image_end),
+        image_end_ns=image_end,
+        finish_ns=_finish(state),
+        energy_pj=components,
+        energy_pj_by_layer=by_layer,
+        busy_ns=state.busy_ps / _PS_PER_NS,
+        layer_span_ns=_spans(state.layer_span_ps),
+        executed=_executed(program, state.executions),
+        events=_events(program, state) if events else None,
+    )
+
+
+def simulate_steady(program: Program, machine: Machine, *, images: int = 16) -> Timing:
+    """Run a stream of images; the interval is measured over the second half of them.
+
+    Raises:
+        ProgramError: As `simulate`.
+        UserInputError: There are fewer than two images.
+    """
+    if images < 2:
+        raise UserInputError("an interval needs at least two images", where="images")
+    return simulate(program, machine, images=images)
+
+
+def _interval(image_end: NDArray[np.float64]) -> float | None:
+    last = len(image_end) - 1
+    if last == 0:
+        return None
+    first = last // 2
+    return float(image_end[last] - image_end[first]) / (last - first)
+
+
+def _finish(state: State) -> NDArray[np.float64]:
+    from imccompiler.simulator.timing_kernel import LEFT_PS  # noqa: PLC0415 (numba)
+
+    return state.core[:, LEFT_PS] / _PS_PER_NS
+
+
+def _energies(
+    program: Program, costs: CostTables, executions: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Dynamic energy of the run, shape (layers, components)."""
+    noc = COMPONENTS.index("noc")
+    by_layer = np.zeros((len(program.layers), len(COMPONENTS)))
+    for pair in range(executions.shape[1]):
+        run = np.flatnonzero(executions[:, pair] * (program.code[:, OP] >= Op.MVMUL))
+        each = costs.energies[costs.row[run] + pair]
+        each[:, noc] += costs.noc_pj[run]
+        each *= executions[run, pair, None]
+        layer = program.code[run, LAYER]
+        for component in np.flatnonzero(each.any(axis=0)):
+            by_layer[:, component] += np.bincount(
+                layer, weights=each[:, component], minlength=len(by_layer)
+            )
+    return by_layer
+
+
+def _spans(spans_ps: NDArray[np.int64]) -> NDArray[np.float64]:
+    spans = spans_ps / _PS_PER_NS
+    spans[spans_ps[:, 1] == 0] = np.nan
+    return spans
+
+
+def _executed(program: Program, executions: NDArray[np.int64]) -> dict[str, int]:
+    counts = np.bincount(program.code[:, OP], weights=executions.sum(axis=1))
+    return {Op(op).name.lower(): int(counts[op]) for op in np.flatnonzero(counts).tolist()}
+
+
+def _events(program: Program, state: State) -> NDArray[np.void]:
+    from imccompiler.simulator import timing_kernel as k  # noqa: PLC0415 (numba)
+
+    log = state.log[: state.top[k.LOG_SIZE]]
+    log = log[np.lexsort((log[:, k.LOG_UNIT], log[:, k.LOG_START_PS], log[:, k.LOG_CORE]))]
+    events = np.zeros(len(log), EVENT)
+    events["core"], events["unit"] = log[:, k.LOG_CORE], log[:, k.LOG_UNIT]
+    events["layer"] = program.code[log[:, k.LOG_INSTRUCTION], LAYER]
+    events["op"] = program.code[log[:, k.LOG_INSTRUCTION], OP]
+    events["start_ns"] = log[:, k.LOG_START_PS] / _PS_PER_NS
+    events["end_ns"] = log[:, k.LOG_END_PS] / _PS_PER_NS
+    return events

@@ -1,0 +1,302 @@
+"""What each instruction costs on a machine, as tables for the timing kernel.
+
+Times and energies come from the cost room. Instructions that differ only in addresses share a
+row; each row stands once for every pair of bit widths that the program sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imccompiler.cost import energy
+from imccompiler.cost.machine import MachineTiming
+from imccompiler.cost.network import NetworkTiming, hops
+from imccompiler.cost.timing import CoreTiming
+from imccompiler.hardware.schema import CoreKind, Machine
+from imccompiler.program.artifact import Function, Program
+from imccompiler.program.isa import AUX, IMM, OP, RD, RS1, RS2, Op
+from imccompiler.program.tiles import CROSSBARS, OUTPUTS, ROWS
+from imccompiler.simulator import timing_kernel as k
+from imccompiler.simulator.functions import operand_bytes
+from imccompiler.simulator.timing_check import core_of_instruction
+
+Ints = NDArray[np.int64]
+Grid = Any
+"""An int64 array that broadcasts to (rows of one kind of core and operation, width pairs)."""
+
+_WRITES_OUTPUT_WIDTH = frozenset({Op.VVMUL, Op.VVSLL, Op.VVSRA, Op.VVACC, Op.VTANH, Op.VSIGM})
+_ONE_RESULT = frozenset({Op.VVDMUL, Op.VAVG})
+
+
+@dataclass(frozen=True, slots=True)
+class CostTables:
+    """Costs of all instructions.
+
+    Attributes:
+        pairs: Bit widths (in, out), none first, shape (pairs, 2).
+        row: First row of each instruction, to which its pair is added; shape (n,).
+        target: As in `timing_kernel.Tables`.
+        costs: Shape (rows, COST_SIZE).
+        energies: Shape (rows, components), in pJ.
+        noc_pj: Of messages and events by instruction, shape (n,).
+    """
+
+    pairs: NDArray[np.int32]
+    row: Ints
+    target: Ints
+    costs: Ints
+    energies: NDArray[np.float64]
+    noc_pj: NDArray[np.float64]
+
+
+def build(program: Program, machine: Machine, groups: Ints) -> CostTables:
+    """The tables of a program; `groups` are the rows of the group table that it drives."""
+    code = program.code
+    op, imm, aux = (code[:, column].astype(np.int64) for column in (OP, IMM, AUX))
+    core = core_of_instruction(program)
+    sets_widths = op == Op.SETBW
+    set_pairs, set_pair = np.unique(code[sets_widths][:, [IMM, AUX]], axis=0, return_inverse=True)
+    pairs = np.concatenate([np.zeros((1, 2), np.int32), set_pairs])
+    target = np.where(groups >= 0, groups, aux)
+    target[sets_widths] = set_pair.reshape(-1) + 1
+
+    names = tuple(machine.core_kinds)
+    kind = np.array([names.index(name) for name in machine.kind_of_core()])[core]
+    calls = (op == Op.VFUN) * (aux + 1)
+    size = np.where(groups >= 0, groups, imm)
+    acts = op >= Op.MVMUL
+    shapes, shape = _distinct(kind[acts], op[acts], size[acts], calls[acts])
+    row = np.zeros(len(code), np.int64)
+    row[acts] = (shape + 1) * len(pairs)
+
+    costs = np.zeros((len(shapes) + 1, len(pairs), k.COST_SIZE), np.int64)
+    costs[:, :, [k.READ1_EXTENT, k.READ2_EXTENT, k.WRITE_EXTENT]] = k.NO_RANGE
+    energies = np.zeros((len(shapes) + 1, len(pairs), len(energy.COMPONENTS)))
+    times = MachineTiming.of(machine)
+    for number, code_of_op in np.unique(shapes[:, :2], axis=0).tolist():
+        chosen = 1 + np.flatnonzero((shapes[:, 0] == number) & (shapes[:, 1] == code_of_op))
+        block = _Block(
+            machine=machine,
+            kind=machine.core_kinds[names[number]],
+            core=CoreTiming.of(machine.core_kinds[names[number]], program.weight_bits),
+            network=times.network,
+            op=Op(code_of_op),
+            pairs=pairs.astype(np.int64),
+            costs=costs[chosen],
+            energies=energies[chosen],
+        )
+        _fill(block, program, shapes[chosen - 1, 2], shapes[chosen - 1, 3])
+        costs[chosen], energies[chosen] = block.costs, block.energies
+    return CostTables(
+        pairs=pairs,
+        row=row,
+        target=target,
+        costs=costs.reshape(-1, k.COST_SIZE),
+        energies=energies.reshape(-1, len(energy.COMPONENTS)),
+        noc_pj=_message_energies(code, core, machine),
+    )
+
+
+def _distinct(*columns: Ints) -> tuple[Ints, Ints]:
+    """Distinct rows and the row of each item."""
+    order = np.lexsort(columns[::-1])
+    rows = np.stack(columns, axis=1)[order]
+    first = np.ones(len(rows), bool)
+    first[1:] = (rows[1:] != rows[:-1]).any(axis=1)
+    index = np.empty(len(rows), np.int64)
+    index[order] = np.cumsum(first) - 1
+    return rows[first], index
+
+
+def _message_energies(
+    code: NDArray[np.int32], core: Ints, machine: Machine
+) -> NDArray[np.float64]:
+    """Energy in the network of `send` (its `recv` included) and `sync`."""
+    result = np.zeros(len(code))
+    distance = hops(machine)
+    sends, syncs = code[:, OP] == Op.SEND, code[:, OP] == Op.SYNC
+    away = distance[core[sends], code[sends, AUX]]
+    result[sends] = energy.send_pj(machine, code[sends, IMM].astype(np.int64), away)["noc"]
+    away = distance[core[syncs], code[syncs, AUX]]
+    result[syncs] = energy.message_pj(machine, 1, away)["noc"]
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """The rows of one operation on one kind of core, being filled.
+
+    Attributes:
+        machine, kind, core, network: Where it runs.
+        op: The operation.
+        pairs: Bit widths, shape (pairs, 2).
+        costs: Shape (rows, pairs, COST_SIZE).
+        energies: Shape (rows, pairs, components).
+    """
+
+    machine: Machine
+    kind: CoreKind
+    core: CoreTiming
+    network: NetworkTiming
+    op: Op
+    pairs: Ints
+    costs: Ints
+    energies: NDArray[np.float64]
+
+    @property
+    def input_bytes(self) -> Ints:
+        """Bytes of an input value, shape (pairs,)."""
+        return -(-self.pairs[:, 0] // 8)
+
+    @property
+    def output_bytes(self) -> Ints:
+        """Bytes of an output value, shape (pairs,)."""
+        return -(-self.pairs[:, 1] // 8)
+
+    @property
+    def like_pimsim(self) -> bool:
+        """Whether hazards are found as pimsim-nn finds them."""
+        return self.kind.hazards == "pimsim"
+
+    def touch(self, extent: int, column: int, size_bytes: Grid) -> None:
+        """Set a range for hazards: register column and bytes; pimsim-nn counts one more."""
+        self.costs[..., extent - 1] = column
+        self.costs[..., extent] = size_bytes if self.like_pimsim else size_bytes - 1
+
+    def spend(self, energies: Mapping[str, Grid]) -> None:
+        """Add energies."""
+        for component, value in energies.items():
+            self.energies[..., energy.COMPONENTS.index(component)] += value
+
+
+def _fill(block: _Block, program: Program, size: Ints, function: Ints) -> None:
+    if block.op in (Op.MVMUL, Op.MVWR):
+        _fill_matrix(block, program.groups[size].astype(np.int64))
+    elif block.op == Op.VFUN:
+        _fill_functions(block, [program.functions[i - 1] for i in function.tolist()], size)
+    elif block.op < Op.LD:
+        _fill_vector(block, size[:, None])
+    else:
+        _fill_transfer(block, size[:, None])
+
+
+def _fill_matrix(block: _Block, groups: Ints) -> None:
+    core, port = block.core, block.core.port
+    crossbars = groups[:, CROSSBARS, None]
+    if block.op == Op.MVWR:
+        block.costs[..., k.COMPUTE_PS] = core.mvwr_ps()
+        block.spend(energy.mvwr_pj(block.kind, crossbars))
+        return
+    i, o = block.input_bytes, block.output_bytes
+    written = crossbars * core.mvmul_write_bytes(1, o)
+    block.costs[..., k.READ_PS] = port.read_ps(core.mvmul_read_bytes(i))
+    block.costs[..., k.COMPUTE_PS] = core.mvm_ps(block.pairs[:, 0])
+    block.costs[..., k.WRITE_PS] = port.write_ps(written)
+    block.spend(energy.mvm_pj(block.kind, block.pairs[:, 0], crossbars))
+    block.spend(energy.local_memory_pj(block.kind, core.mvmul_read_bytes(i), written))
+    rows = core.rows if block.like_pimsim else groups[:, ROWS, None]
+    block.touch(k.READ1_EXTENT, RS1, rows * i)
+    block.touch(
+        k.WRITE_EXTENT, RD, written if block.like_pimsim else groups[:, OUTPUTS, None] * o
+    )
+
+
+def _fill_vector(block: _Block, n: Grid) -> None:
+    op, port = block.op, block.core.port
+    i, o = block.input_bytes, block.output_bytes
+    second = n * (o if op == Op.VVACC else i if op <= Op.VVDMUL else 0 * i)
+    written = n * (o if op in _WRITES_OUTPUT_WIDTH else i)
+    block.costs[..., k.READ_PS] = port.read_ps(n * i) + port.read_ps(second)
+    block.costs[..., k.COMPUTE_PS] = block.core.vector_compute_ps(n)
+    block.costs[..., k.WRITE_PS] = port.write_ps(written)
+    block.spend(energy.vector_pj(block.kind, n))
+    block.spend(energy.local_memory_pj(block.kind, n * i, written))
+    block.spend(energy.local_memory_pj(block.kind, second, 0))
+    _vector_ranges(block, n)
+
+
+def _vector_ranges(block: _Block, n: Grid) -> None:
+    op, i, o = block.op, block.input_bytes, block.output_bytes
+    if block.like_pimsim and op == Op.VMV:  # pimsim-nn never looks at its operands
+        return
+    block.touch(k.READ1_EXTENT, RS1, n * i)
+    if op <= Op.VVDMUL:
+        block.touch(k.READ2_EXTENT, RS2, n * i)
+    elif op == Op.VVACC:
+        block.touch(k.READ2_EXTENT, RD, n * o)
+    wide = op in _WRITES_OUTPUT_WIDTH or op in _ONE_RESULT
+    if block.like_pimsim:  # and it takes another width here than for the time of these two
+        wide = wide or op == Op.VRELU
+        results = 1 if op == Op.VAVG else n
+    else:
+        results = 1 if op in _ONE_RESULT else n
+    block.touch(k.WRITE_EXTENT, RD, results * (o if wide else i))
+
+
+def _fill_functions(block: _Block, functions: Sequence[Function], n: Ints) -> None:
+    core, port = block.core, block.core.port
+    for index, (function, elements) in enumerate(zip(functions, n.tolist(), strict=True)):
+        one = _Block(
+            block.machine,
+            block.kind,
+            core,
+            block.network,
+            block.op,
+            block.pairs,
+            block.costs[index],
+            block.energies[index],
+        )
+        sizes = [operand_bytes(operand) for operand in function.operands]
+        written = operand_bytes(function.result)
+        one.costs[..., k.READ_PS] = sum(port.read_ps(size) for size in sizes)
+        one.costs[..., k.WRITE_PS] = port.write_ps(written)
+        for size in sizes:
+            one.spend(energy.local_memory_pj(block.kind, size, 0))
+        one.spend(energy.local_memory_pj(block.kind, 0, written))
+        if function.macs:
+            one.costs[..., k.COMPUTE_PS] = core.product_compute_ps(function.macs)
+            one.spend(energy.product_pj(block.kind, function.macs))
+        else:
+            one.costs[..., k.COMPUTE_PS] = core.function_compute_ps(elements)
+            one.spend(energy.function_pj(block.kind, elements))
+        one.touch(k.READ1_EXTENT, RS1, sizes[0])
+        if len(sizes) > 1:
+            one.touch(k.READ2_EXTENT, RS2, sum(sizes[1:]))
+        one.touch(k.WRITE_EXTENT, RD, written)
+
+
+def _fill_transfer(block: _Block, n: Grid) -> None:
+    op, port, network, costs = block.op, block.core.port, block.network, block.costs
+    if op in (Op.SYNC, Op.WAIT):
+        return
+    reads, writes = op in (Op.ST, Op.LMV, Op.SEND), op in (Op.LD, Op.LLDI, Op.LMV, Op.RECV)
+    if reads:
+        costs[..., k.READ_PS] = port.read_ps(n)
+    if writes:
+        costs[..., k.WRITE_PS] = port.write_ps(n)
+    costs[..., k.FLITS] = network.flits(n)
+    if op == Op.LD:
+        costs[..., k.TRAVEL_PS] = network.flits(1) * network.global_flit_ps
+        costs[..., k.GLOBAL_PS] = network.global_port.read_ps(n)
+        block.spend(energy.ld_pj(block.machine, block.kind, n))
+    elif op == Op.ST:
+        costs[..., k.TRAVEL_PS] = network.flits(n) * network.global_flit_ps
+        costs[..., k.GLOBAL_PS] = network.global_port.write_ps(n)
+        block.spend(energy.st_pj(block.machine, block.kind, n))
+    else:
+        block.spend(energy.local_memory_pj(block.kind, n * reads, n * writes))
+    _transfer_ranges(block, n, reads=reads, writes=writes)
+
+
+def _transfer_ranges(block: _Block, n: Grid, *, reads: bool, writes: bool) -> None:
+    at_zero = block.like_pimsim and block.op in (Op.LD, Op.ST)  # whatever the address
+    if reads:
+        block.touch(k.READ1_EXTENT, k.AT_ZERO if at_zero else RS1, n)
+    if writes:
+        one_byte = block.like_pimsim and block.op == Op.LLDI
+        block.touch(k.WRITE_EXTENT, k.AT_ZERO if at_zero else RD, 1 if one_byte else n)
