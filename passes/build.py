@@ -39,7 +39,7 @@ from imccompiler.passes.layouts import assign_layouts
 from imccompiler.passes.moves import load_template, store_template
 from imccompiler.passes.taskgraph import Kind, Side, Task, TaskGraph
 from imccompiler.passes.template import Template, TemplateBuilder
-from imccompiler.passes.values import Gatherer, Tile, Value
+from imccompiler.passes.values import Done, Gatherer, Tile, Value, tasks_for
 from imccompiler.program.artifact import Function, Port, Quantization
 from imccompiler.program.isa import byte_width
 
@@ -177,7 +177,7 @@ class _Builder:
             buffer = self._graph.buffer(core, box.size * value.element_bytes)
             template = load_template(layer, box, whole, address, value.element_bytes)
             task = Task(Kind.LOAD, core, layer, rank, Side(template, (buffer,)))
-            value.tiles.append(Tile(core, box, buffer, (self._graph.add(task, ()),)))
+            value.tiles.append(Tile(core, box, buffer, ((box, self._graph.add(task, ())),)))
 
     def _reading_cores(self, value: SSAValue) -> list[int]:
         for use in value.uses:
@@ -203,7 +203,9 @@ class _Builder:
         for rank, tile in enumerate(value.tiles):
             template = store_template(layer, tile.box, whole, address, value.element_bytes)
             side = Side(template, (tile.buffer,))
-            self._graph.add(Task(Kind.STORE, tile.core, layer, rank, side), tile.done)
+            self._graph.add(
+                Task(Kind.STORE, tile.core, layer, rank, side), tasks_for(tile.done)
+            )
 
     # ---- matrix products
 
@@ -251,30 +253,33 @@ class _Builder:
     def _column(self, job: _Matmul, members: list[tuple[Part, int, int]], box: Box) -> None:
         """All row shares of some columns of a copy.
 
-        The tile is cut into `grain` units, each brought to every share at once; a unit is cut
-        into one piece a share, whose sum that share's core owns.
+        The input comes to each share at once. Where there is one share, the tile is computed in
+        `grain` pieces; where there are several, it is cut into one piece a share, whose sum that
+        share's core owns.
         """
-        units = _cut_rows_first(box, job.pieces)
-        shares = [(unit, _cut_rows_first(unit, len(members))) for unit in units]
-        largest = max(p.positions for _, pieces in shares for p in pieces)
+        if len(members) == 1:  # pieces are whole rows, so that their results lie side by side
+            pieces = cut_grid(box, (min(job.pieces, box.height), 1))
+        else:
+            pieces = _cut_rows_first(box, len(members))
+        largest = max(p.positions for p in pieces)
         per_value = byte_width(job.widths.accumulator) * 2 + byte_width(job.widths.product)
         budget = self._kind.local_memory.kib * 1024 // CONSTANT_SHARE
         strip = max(1, min(largest, budget // (per_value * box.channels)))
-        for rank, (unit, pieces) in enumerate(shares):
-            gathered = [self._gather_unit(job, member, unit, rank) for member in members]
-            for index, piece in enumerate(pieces):
-                constants = self._constants(job, members[index][1], box, strip)
-                self._piece(
-                    job, members, gathered, piece, index, rank * len(members), constants, strip
-                )
+        gathered = [self._gather(job, member, box) for member in members]
+        if len(members) == 1:
+            self._whole_sums(job, members[0], gathered[0], box, pieces, strip)
+            return
+        for index, piece in enumerate(pieces):
+            constants = self._constants(job, members[index][1], box, strip)
+            self._shared_sum(job, members, gathered, piece, index, constants, strip)
 
-    def _gather_unit(
-        self, job: _Matmul, member: tuple[Part, int, int], unit: Box, rank: int
-    ) -> tuple[Box, int, tuple[int, ...]]:
+    def _gather(
+        self, job: _Matmul, member: tuple[Part, int, int], box: Box
+    ) -> tuple[Box, int, Done]:
         part, core, _ = member
-        reach = part.reach(job.blocks.window, unit)
+        reach = part.reach(job.blocks.window, box)
         buffer, done = self._gatherer.gather(
-            job.source, reach, core, job.layer, rank, job.source.zero_point
+            job.source, reach, core, job.layer, 0, job.source.zero_point
         )
         return reach, buffer, done
 
@@ -299,50 +304,78 @@ class _Builder:
         bias, multiplier, shift = job.constants[key]
         return bias, multiplier, shift
 
-    def _piece(
+    def _whole_sums(
+        self,
+        job: _Matmul,
+        member: tuple[Part, int, int],
+        gathered: tuple[Box, int, Done],
+        box: Box,
+        pieces: list[Box],
+        strip: int,
+    ) -> None:
+        """Pieces of a tile whose sums are whole on one core: one result, common scratch."""
+        graph = self._graph
+        part, core, group = member
+        reach, source, done = gathered
+        largest = max(p.positions for p in pieces) * part.columns
+        planes = graph.buffer(core, part.planes * largest * byte_width(job.widths.accumulator))
+        products = graph.buffer(core, largest * byte_width(job.widths.product))
+        scratch = graph.buffer(core, gathered_bytes(part, job.blocks.window, reach))
+        result = graph.buffer(core, box.size * job.value.element_bytes)
+        constants = self._constants(job, core, box, strip)
+        completed: list[tuple[Box, int]] = []
+        for rank, piece in enumerate(pieces):
+            offset = box.offset_of(piece, job.value.element_bytes)
+            template = self._matmul_template(job, part, piece, reach, strip, offset)
+            buffers = (source, planes, scratch, products, *constants, result)
+            task = Task(Kind.COMPUTE, core, job.layer, rank, Side(template, buffers, (group,)))
+            before = tasks_for(done, part.reach(job.blocks.window, piece))
+            completed.append((piece, graph.add(task, before)))
+        job.value.tiles.append(Tile(core, box, result, tuple(completed)))
+
+    def _shared_sum(
         self,
         job: _Matmul,
         members: list[tuple[Part, int, int]],
-        gathered: list[tuple[Box, int, tuple[int, ...]]],
+        gathered: list[tuple[Box, int, Done]],
         piece: Box,
         owner: int,
-        first_rank: int,
         constants: tuple[int, int, int],
         strip: int,
     ) -> None:
-        graph, layer = self._graph, job.layer
-        whole_sum = len(members) == 1
+        """A piece whose sum is spread over the row shares and completed by its owner."""
+        graph = self._graph
         sums: list[tuple[int, int]] = []  # (buffer, task) of each member
-        result = graph.buffer(members[owner][1], piece.size * job.value.element_bytes)
-        products = graph.buffer(members[owner][1], piece.size * byte_width(job.widths.product))
         for member, (part, core, group) in enumerate(members):
             # every core begins with the piece whose sum it owns, so that others can add to it
-            rank = first_rank + (owner - member) % len(members)
-            reach, buffer, done = gathered[member]
-            planes = graph.buffer(
-                core, part.planes * piece.size * byte_width(job.widths.accumulator)
-            )
+            rank = (owner - member) % len(members)
+            reach, source, done = gathered[member]
+            size = part.planes * piece.size * byte_width(job.widths.accumulator)
+            planes = graph.buffer(core, size)
             scratch = graph.buffer(core, gathered_bytes(part, job.blocks.window, reach))
-            template = self._matmul_template(job, part, piece, reach, strip if whole_sum else None)
-            buffers: tuple[int, ...] = (buffer, planes, scratch)
-            if whole_sum:
-                buffers += (products, *constants, result)
-            task = Task(Kind.COMPUTE, core, layer, rank, Side(template, buffers, (group,)))
-            sums.append((planes, graph.add(task, done)))
-        if whole_sum:
-            last = sums[0][1]
-        else:
-            last = self._reduce(
-                job, members, piece, owner, first_rank, sums, products, constants, strip, result
-            )
-        job.value.tiles.append(Tile(members[owner][1], piece, result, (last,)))
+            template = self._matmul_template(job, part, piece, reach, None, 0)
+            side = Side(template, (source, planes, scratch), (group,))
+            before = tasks_for(done, part.reach(job.blocks.window, piece))
+            task = graph.add(Task(Kind.COMPUTE, core, job.layer, rank, side), before)
+            sums.append((planes, task))
+        core = members[owner][1]
+        result = graph.buffer(core, piece.size * job.value.element_bytes)
+        products = graph.buffer(core, piece.size * byte_width(job.widths.product))
+        last = self._reduce(job, members, piece, owner, sums, (products, *constants, result), strip)
+        job.value.tiles.append(Tile(core, piece, result, ((piece, last),)))
 
     def _matmul_template(
-        self, job: _Matmul, part: Part, piece: Box, reach: Box, finish: int | None
+        self,
+        job: _Matmul,
+        part: Part,
+        piece: Box,
+        reach: Box,
+        finish: int | None,
+        result_offset: int,
     ) -> Template:
         start = part.reach(job.blocks.window, piece)
         offset = reach.offset_of(start)
-        key = (job.layer, id(part), piece.shape, reach.shape, offset, finish)
+        key = (job.layer, id(part), piece.shape, reach.shape, offset, finish, result_offset)
         if key not in self._templates:
             self._templates[key] = matmul_template(
                 job.layer,
@@ -351,6 +384,7 @@ class _Builder:
                 PieceShape(piece, reach, offset),
                 job.widths,
                 finish=finish,
+                result_offset=result_offset,
                 columns_per_crossbar=job.blocks.columns_per_crossbar,
             )
         return self._templates[key]
@@ -361,12 +395,9 @@ class _Builder:
         members: list[tuple[Part, int, int]],
         piece: Box,
         owner: int,
-        first_rank: int,
         sums: list[tuple[int, int]],
-        products: int,
-        constants: tuple[int, int, int],
+        completion: tuple[int, ...],
         strip: int,
-        result: int,
     ) -> int:
         """Send the other shares' sums to the owner, who adds them and completes the piece."""
         graph, layer = self._graph, job.layer
@@ -377,7 +408,7 @@ class _Builder:
         for member, (_, sender, _) in enumerate(members):
             if member == owner:
                 continue
-            rank = first_rank + (owner - member) % len(members)
+            rank = (owner - member) % len(members)
             buffer, computed = sums[member]
             staging = graph.buffer(core, size) if sender != core else buffer
             key = ("reduce", layer, piece.size, sender == core)
@@ -398,9 +429,8 @@ class _Builder:
             self._templates[key] = finish_template(
                 layer, piece.positions, piece.channels, job.widths, strip
             )
-        side = Side(self._templates[key], (total, products, *constants, result))
-        last_rank = first_rank + len(members)
-        return graph.add(Task(Kind.COMPUTE, core, layer, last_rank, side), tuple(added))
+        side = Side(self._templates[key], (total, *completion))
+        return graph.add(Task(Kind.COMPUTE, core, layer, len(members), side), tuple(added))
 
 
 def _cut_rows_first(box: Box, count: int) -> list[Box]:

@@ -49,6 +49,7 @@ def matmul_template(
     widths: Widths,
     *,
     finish: int | None,
+    result_offset: int = 0,
     columns_per_crossbar: int,
 ) -> Template:
     """Multiply every window of a piece, sum the row blocks; complete it if it is the whole sum.
@@ -84,7 +85,7 @@ def matmul_template(
     for plane in range(1, part.planes):
         _accumulate(b, elements, widths, plane_buffer=1, plane_offset=plane * plane_bytes)
     if finish is not None:
-        _finish(b, shape.positions, part.columns, widths, finish, (1, 3, 4, 5, 6, 7))
+        _finish(b, shape.positions, part.columns, widths, finish, (1, 3, 4, 5, 6, 7), result_offset)
     return b.build(tuple(-(-(c.out1 - c.out0) // columns_per_crossbar) for c in part.calls))
 
 
@@ -171,6 +172,7 @@ def _finish(
     widths: Widths,
     constants: int,
     buffers: tuple[int, int, int, int, int, int],
+    result_offset: int = 0,
 ) -> None:
     """Strips of `constants` positions: add bias, multiply, shift and saturate."""
     sums, products, bias, multiplier, shift, result = buffers
@@ -187,7 +189,7 @@ def _finish(
         b.point(2, multiplier)
         b.point(3, products, start * product_bytes)
         b.point(4, shift)
-        b.point(5, result, start * result_bytes)
+        b.point(5, result, result_offset + start * result_bytes)
         with b.loop(repeats, sets_widths=True):
             b.widths(widths.accumulator, widths.accumulator)
             b.vector(Op.VVADD, 0, 0, 1, elements)

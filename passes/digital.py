@@ -26,7 +26,7 @@ from imccompiler.passes.geometry import Box, Window2d, cut
 from imccompiler.passes.pools import pool_window
 from imccompiler.passes.taskgraph import Kind, Side, Task, TaskGraph
 from imccompiler.passes.template import Template
-from imccompiler.passes.values import Gatherer, Tile, Value
+from imccompiler.passes.values import Done, Gatherer, Tile, Value, tasks_for
 from imccompiler.program.artifact import Function, Operand, Quantization
 from imccompiler.program.isa import byte_width
 from imccompiler.simulator.digital import integer_form
@@ -186,7 +186,7 @@ class DigitalBuilder:
             reach = window.reach(box)
             buffer, done = self._gatherer.gather(source, reach, core, job.layer, rank, lowest)
             template, buffers = make(job, window, PieceShape(box, reach), core)
-            self._emit(job, core, box, rank, template, (buffer, *buffers), done)
+            self._emit(job, core, box, rank, template, (buffer, *buffers), tasks_for(done))
 
     def _pool_tiles(self, job: _Job, source: Value, window: Window2d) -> list[tuple[int, Box]]:
         """Outputs go to the core that has the first input of their window, roughly."""
@@ -274,7 +274,7 @@ class DigitalBuilder:
         positions = {t.box._replace(c0=0, c1=job.value.layout.grid[2]): t.core for t in sources[0].tiles}
         for rank, (box, core) in enumerate(positions.items()):
             buffer = self._graph.buffer(core, box.size * job.value.element_bytes)
-            done: tuple[int, ...] = ()
+            done: Done = ()
             channel = 0
             for source in sources:
                 width = source.layout.grid[2]
@@ -300,7 +300,7 @@ class DigitalBuilder:
                 need = source.layout.whole if whole else self._need(job, v, box)
                 buffer, tasks = self._gatherer.gather(source, need, core, job.layer, rank)
                 buffers.append(buffer)
-                done += tasks
+                done += tasks_for(tasks)
                 shape = source.layout.shape if whole else need.shape
                 axes = source.layout.axes if whole else (0, 1, 2)
                 operands.append(Operand(shape, axes, job.quants[v]))
@@ -425,7 +425,7 @@ class DigitalBuilder:
         for v in job.operands:
             buffer, tasks = self._gatherer.gather(self._values[v], box, core, job.layer, rank)
             buffers.append(buffer)
-            done += tasks
+            done += tasks_for(tasks)
         return tuple(buffers), done
 
     def _emit(
@@ -441,7 +441,7 @@ class DigitalBuilder:
         result = self._graph.buffer(core, box.size * job.value.element_bytes)
         side = Side(template, (*buffers, result))
         task = self._graph.add(Task(Kind.DIGITAL, core, job.layer, rank, side), done)
-        job.value.tiles.append(Tile(core, box, result, (task,)))
+        job.value.tiles.append(Tile(core, box, result, ((box, task),)))
 
     def _template(self, key: tuple[Any, ...], make: Callable[[], Template]) -> Template:
         if key not in self._templates:

@@ -17,6 +17,7 @@ from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
 from imccompiler.passes.bounds import Bound, latency_bound
 from imccompiler.passes.build import Built, build
 from imccompiler.passes.durations import Durations
+from imccompiler.passes.taskgraph import Kind
 from imccompiler.passes.listing import Schedule, list_schedule, schedule_in_order
 
 ORDER = "imc.order"
@@ -60,7 +61,7 @@ class SchedulePass(ImcPass):
                 if op.placement is None:
                     raise PassError("is not placed", where="schedule", hint="run `place` first")
                 if op.grain is None:
-                    op.properties["grain"] = Grain(self.grain or 1)
+                    op.properties["grain"] = Grain(self.grain or 4)
         if ORDER in module.attributes:
             planned(context, module)  # verifies the order that stands
             return
@@ -109,7 +110,7 @@ def planned(context: CompileContext, module: ModuleOp) -> Planned:
 
 
 def priorities(built: Built) -> list[int]:
-    """Layer first, then the rank within the layer, then the number of the task.
+    """Layer first, in it what others wait for (loads, messages, copies), then rank, then number.
 
     Letting an earlier layer finish first keeps cores that share layers in step; row-first
     orders stall them on late rows of a far layer.
@@ -119,6 +120,7 @@ def priorities(built: Built) -> list[int]:
         (
             np.arange(len(tasks)),
             np.array([t.rank for t in tasks]),
+            np.array([t.kind in (Kind.COMPUTE, Kind.DIGITAL) for t in tasks]),
             np.array([t.layer for t in tasks]),
         )
     )

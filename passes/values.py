@@ -13,14 +13,23 @@ from imccompiler.passes.taskgraph import Kind, Side, Task, TaskGraph
 from imccompiler.passes.template import Template
 
 
+Done = tuple[tuple[Box, int], ...]
+"""Boxes and the tasks that complete them."""
+
+
+def tasks_for(done: Done, part: Box | None = None) -> tuple[int, ...]:
+    """The tasks that complete some part of what `done` lists."""
+    return tuple(task for box, task in done if part is None or box.intersect(part) is not None)
+
+
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A box of a tensor in a buffer of a core, complete once `done` tasks are."""
+    """A box of a tensor in a buffer of a core; `done` says which tasks complete which part."""
 
     core: int
     box: Box
     buffer: int
-    done: tuple[int, ...]
+    done: Done
 
 
 @dataclass(slots=True)
@@ -60,20 +69,20 @@ class Gatherer:
 
     def __init__(self, graph: TaskGraph) -> None:
         self._graph = graph
-        self._held: dict[tuple[int, int, Box, int], tuple[int, tuple[int, ...]]] = {}
+        self._held: dict[tuple[int, int, Box, int], tuple[int, Done]] = {}
         self._messages: dict[tuple[object, ...], tuple[Template, Template]] = {}
         self._copies: dict[tuple[object, ...], Template] = {}
         self._fills: dict[tuple[object, ...], Template] = {}
 
     def gather(
         self, value: Value, box: Box, core: int, layer: int, rank: int, padding: int = 0
-    ) -> tuple[int, tuple[int, ...]]:
+    ) -> tuple[int, Done]:
         """A buffer on `core` that holds `box` of a value.
 
         Parts of the box outside the tensor are filled with the code `padding`.
 
         Returns:
-            The buffer and the tasks that fill it. It may be the buffer of a tile itself.
+            The buffer and which tasks fill which part. It may be the buffer of a tile itself.
         """
         key = (id(value), core, box, padding)
         held = self._held.get(key)
@@ -93,7 +102,7 @@ class Gatherer:
 
     def fill(
         self, box: Box, whole: Box, core: int, buffer: int, layer: int, rank: int, padding: int
-    ) -> tuple[int, ...]:
+    ) -> Done:
         """Fill what lies outside the tensor."""
         holes = holes_of(box, whole._replace(c0=box.c0, c1=box.c1))
         if not holes:
@@ -108,7 +117,7 @@ class Gatherer:
         if template is None:
             template = self._fills[key] = fill_template(layer, moved, origin, padding)
         task = Task(Kind.COPY, core, layer, rank, Side(template, (buffer,)))
-        return (self._graph.add(task, ()),)
+        return ((box, self._graph.add(task, ())),)
 
     def bring(
         self,
@@ -120,21 +129,21 @@ class Gatherer:
         channel_shift: int,
         layer: int,
         rank: int,
-    ) -> tuple[int, ...]:
+    ) -> Done:
         """Copy or send all of `box` into `target` in a buffer, channels moved by a shift."""
-        done: list[int] = []
+        done: list[tuple[Box, int]] = []
         for tile, part in value.overlapping(box):
             target_part = part.shift_channels(channel_shift)
             if tile.core == core:
                 template = self._copy(layer, part, tile.box, target_part, target, value)
                 side = Side(template, (tile.buffer, buffer))
-                done.append(
-                    self._graph.add(Task(Kind.COPY, core, layer, rank, side), tile.done)
-                )
+                copy = Task(Kind.COPY, core, layer, rank, side)
+                number = self._graph.add(copy, tasks_for(tile.done, part))
             else:
-                done.append(
-                    self._message(layer, rank, part, tile, target_part, target, value, core, buffer)
+                number = self._message(
+                    layer, rank, part, tile, target_part, target, value, core, buffer
                 )
+            done.append((target_part, number))
         return tuple(done)
 
     def _copy(
@@ -182,7 +191,7 @@ class Gatherer:
             Side(templates[0], (tile.buffer,), (core,)),
             (pieces, part.size * value.element_bytes // pieces),
         )
-        return self._graph.add(task, tile.done)
+        return self._graph.add(task, tasks_for(tile.done, part))
 
 
 def message_pieces(part: Box, source: Box, target: Box) -> int:
