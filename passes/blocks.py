@@ -91,14 +91,33 @@ class Call(NamedTuple):
     row_block: int  # its number in the pack
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """What one core holds of one copy of a layer: some row blocks and some columns."""
+    """What one core holds of one copy of a layer: some row blocks and some columns.
+
+    `taps_y`, `taps_x` are its first and last taps, `channels` the range of its input channels.
+    """
 
     calls: tuple[Call, ...]
     planes: int
     out0: int
     out1: int
+    taps_y: tuple[int, int]
+    taps_x: tuple[int, int]
+    channels: tuple[int, int]
+
+    @staticmethod
+    def of(calls: tuple[Call, ...], planes: int, out0: int, out1: int) -> Part:
+        """A part that consists of some calls."""
+        segments = [s for c in calls for s in c.block.segments]
+        ys, xs = [s.tap_y for s in segments], [s.tap_x for s in segments]
+        channels = (
+            min(s.channel for s in segments),
+            max(s.channel + s.length for s in segments),
+        )
+        return Part(
+            calls, planes, out0, out1, (min(ys), max(ys)), (min(xs), max(xs)), channels
+        )
 
     @property
     def columns(self) -> int:
@@ -109,22 +128,10 @@ class Part:
         """Crossbars of the part if none is shared."""
         return sum(-(-(c.out1 - c.out0) // columns_per_crossbar) for c in self.calls)
 
-    def taps(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """First and last tap along rows and columns."""
-        ys = [s.tap_y for c in self.calls for s in c.block.segments]
-        xs = [s.tap_x for c in self.calls for s in c.block.segments]
-        return (min(ys), max(ys)), (min(xs), max(xs))
-
-    def channels(self) -> tuple[int, int]:
-        """Range of the input channels."""
-        segments = [s for c in self.calls for s in c.block.segments]
-        return min(s.channel for s in segments), max(s.channel + s.length for s in segments)
-
     def reach(self, window: Window2d, box: Box) -> Box:
         """Input box, padding included, for the outputs of `box`."""
-        taps_y, taps_x = self.taps()
-        c0, c1 = self.channels()
-        return window.reach(box, taps_y, taps_x)._replace(c0=c0, c1=c1)
+        reach = window.reach(box, self.taps_y, self.taps_x)
+        return Box(*reach[:4], *self.channels)
 
 
 def layer_blocks(op: MatmulOp, machine: Machine, weight_bits: int, pack: int = 0) -> LayerBlocks:
@@ -184,7 +191,7 @@ def parts_of_copy(blocks: LayerBlocks, row_split: int, column_split: int) -> lis
                 if p.out0 < n1 and p.out1 > n0
                 for plane, block in enumerate(p.row_blocks[r0:r1])
             ]
-            parts.append(Part(tuple(calls), r1 - r0, n0, n1))
+            parts.append(Part.of(tuple(calls), r1 - r0, n0, n1))
     return parts
 
 

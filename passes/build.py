@@ -269,9 +269,9 @@ class _Builder:
         if len(members) == 1:
             self._whole_sums(job, members[0], gathered[0], box, pieces, strip)
             return
-        for index, piece in enumerate(pieces):
-            constants = self._constants(job, members[index][1], box, strip)
-            self._shared_sum(job, members, gathered, piece, index, constants, strip)
+        for owner, piece in enumerate(pieces):
+            constants = self._constants(job, members[owner][1], box, strip)
+            self._shared_sum(job, members, gathered, piece, owner, constants, strip)
 
     def _gather(
         self, job: _Matmul, member: tuple[Part, int, int], box: Box

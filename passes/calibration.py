@@ -11,6 +11,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +20,14 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 
 from imccompiler.ir.attributes import to_python
-from imccompiler.ir.dialect import DigitalOp, InputOp, WeightOp, shape_of
+from imccompiler.ir.dialect import (
+    DigitalOp,
+    DynamicMatmulOp,
+    InputOp,
+    MatmulOp,
+    WeightOp,
+    shape_of,
+)
 from imccompiler.ir.store import WeightStore
 from imccompiler.ir.types import dtype_of
 from imccompiler.simulator.digital import is_movement
@@ -31,6 +39,7 @@ Method = Literal["minmax", "percentile", "mse"]
 
 SUBSAMPLE = 1 << 14  # elements of a tensor that percentiles and errors are measured on, a sample
 MSE_SHARES = np.linspace(0.3, 1.0, 36)  # of the full range that `mse` tries
+MANY = 10_000  # observations that show a tensor's range
 KEPT_RESULTS = 16
 _DECISIONS = frozenset({"quant", "integer", "tiling", "replication", "placement", "grain"})
 
@@ -96,8 +105,9 @@ def _observe(
     for value, parts in seen.items():
         owner = value.owner
         if isinstance(owner, Operation):
-            table = _table_range(owner, store)
-            ranges[index[owner]] = table or _range(np.concatenate(parts), calibration)
+            low, high = _table_range(owner, store) or _range(np.concatenate(parts), calibration)
+            margin = _margin(owner, len(parts) * prod(shape_of(value)))
+            ranges[index[owner]] = low * margin, high * margin
     return ranges
 
 
@@ -137,6 +147,18 @@ def _best_share(values: Array, low: float, high: float, bits: int) -> float:
         kept = np.clip(np.rint(values / step), np.rint(low * share / step), high * share / step)
         errors.append(float(np.mean((values - kept * step) ** 2)))
     return float(MSE_SHARES[int(np.argmin(errors))])
+
+
+def _margin(op: Operation, observations: int) -> float:
+    """Room for values of sums beyond those seen, where few were seen, such as logits.
+
+    The largest of n normal values is near sqrt(2 ln n) standard deviations: the margin is to
+    the largest of `MANY`.
+    """
+    sums = isinstance(op, MatmulOp | DynamicMatmulOp) or (
+        isinstance(op, DigitalOp) and op.op_type.data in {"Add", "Sub"}
+    )
+    return max(1.0, math.sqrt(math.log(MANY) / math.log(max(observations, 2)))) if sums else 1.0
 
 
 def softmax_axis(value: SSAValue) -> int | None:

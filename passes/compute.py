@@ -120,7 +120,7 @@ def finish_template(
 
 def _pieces(block: RowBlock, part: Part, window: Window2d, reach: Box) -> list[tuple[int, int]]:
     """Contiguous (offset, bytes) of a row block in the input box, relative to the window."""
-    (ty0, _), (tx0, _) = part.taps()
+    ty0, tx0 = part.taps_y[0], part.taps_x[0]
     pieces: list[tuple[int, int]] = []
     for s in block.segments:
         position = (s.tap_y - ty0) * window.dilation[0] * reach.width

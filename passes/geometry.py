@@ -56,6 +56,17 @@ class Box(NamedTuple):
         """Extent of the three axes."""
         return (self.height, self.width, self.channels)
 
+    def meets(self, other: Box) -> bool:
+        """Whether the two have an element in common."""
+        return (
+            self.y0 < other.y1
+            and other.y0 < self.y1
+            and self.x0 < other.x1
+            and other.x0 < self.x1
+            and self.c0 < other.c1
+            and other.c0 < self.c1
+        )
+
     def intersect(self, other: Box) -> Box | None:
         """The common part, None if there is none."""
         y0, y1 = max(self.y0, other.y0), min(self.y1, other.y1)

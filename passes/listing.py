@@ -17,6 +17,10 @@ from imccompiler.errors import InternalError, PassError
 from imccompiler.passes.taskgraph import Kind, TaskGraph
 
 
+PATIENCE_NS = 10_000.0
+"""How long a more urgent task may be delayed by one that can begin at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """An order of tasks and when each begins and ends.
@@ -77,6 +81,7 @@ def list_schedule(
         missing,
         heap_start,
         cores,
+        PATIENCE_NS,
         start,
         end,
         peer_end,

@@ -74,6 +74,7 @@ def run(
     missing: Any,
     heap_start: Any,
     cores: int,
+    patience: float,
     start: Any,
     end: Any,
     peer_end: Any,
@@ -83,7 +84,8 @@ def run(
 
     Every core has two heaps of its tasks (messages are in those of both cores): `future` by the
     time from which a task can run, `able` by priority. Cores are visited in the order of the
-    times at which they may have something to begin. Resource number `cores` is the global memory.
+    times at which they may have something to begin. A core does not begin a task that would delay
+    a more urgent one, which only waits for another resource, by more than `patience`. Resource number `cores` is the global memory.
     """
     count = len(core)
     slots = heap_start[cores]
@@ -122,8 +124,11 @@ def run(
                 _pop(future_keys, future_items, base, future_size, c)
                 if not done[item]:
                     _push(able_keys, able_items, base, able_size, c, float(priority[item]), item)
+            held_until = NEVER  # when the first of the more urgent tasks that wait can begin
             while able_size[c] > 0:
                 item = able_items[base]
+                if not done[item] and now + own[item] > held_until + patience:
+                    break
                 _pop(able_keys, able_items, base, able_size, c)
                 if done[item]:
                     continue
@@ -134,6 +139,7 @@ def run(
                     hold = free[cores]
                 if hold > now:
                     _push(future_keys, future_items, base, future_size, c, hold, item)
+                    held_until = min(held_until, hold)
                     continue
                 task = item
                 break
@@ -172,7 +178,7 @@ def run(
                     break
                 k = peer[task] if core[task] == c else core[task]
             when = NEVER
-            if able_size[k] > 0:
+            if able_size[k] > 0 and (k != c or task >= 0):
                 when = free[k]
             elif future_size[k] > 0:
                 when = max(free[k], future_keys[heap_start[k]])

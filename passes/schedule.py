@@ -61,7 +61,7 @@ class SchedulePass(ImcPass):
                 if op.placement is None:
                     raise PassError("is not placed", where="schedule", hint="run `place` first")
                 if op.grain is None:
-                    op.properties["grain"] = Grain(self.grain or 4)
+                    op.properties["grain"] = Grain(self.grain or 6)
         if ORDER in module.attributes:
             planned(context, module)  # verifies the order that stands
             return

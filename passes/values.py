@@ -19,7 +19,9 @@ Done = tuple[tuple[Box, int], ...]
 
 def tasks_for(done: Done, part: Box | None = None) -> tuple[int, ...]:
     """The tasks that complete some part of what `done` lists."""
-    return tuple(task for box, task in done if part is None or box.intersect(part) is not None)
+    if part is None or len(done) == 1:
+        return tuple([task for _, task in done])
+    return tuple([task for box, task in done if box.meets(part)])
 
 
 @dataclass(frozen=True, slots=True)

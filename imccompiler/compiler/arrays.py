@@ -23,14 +23,17 @@ def read_arrays(path: Path) -> Arrays:
         UserInputError: The file cannot be read, or is not an npz file of plain arrays.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if isinstance(arrays, np.ndarray):
-                raise UserInputError(
-                    "holds one array", where=str(path), hint="write it with np.savez(file, port=x)"
-                )
-            return dict(arrays)
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.ndarray):
+            with loaded as arrays:
+                return dict(arrays)
     except (OSError, ValueError, BadZipFile, EOFError) as error:
         raise UserInputError(f"cannot be read as npz: {error}", where=str(path)) from error
+    raise UserInputError(
+        "holds one array without a name",
+        where=str(path),
+        hint="write it with np.savez(file, port=array)",
+    )
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

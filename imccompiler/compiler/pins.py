@@ -141,8 +141,9 @@ def _pins(tree: Any, file: str) -> Iterator[Pin]:
             if field not in DECISIONS:
                 hint = f"the decisions are {', '.join(DECISIONS)}"
                 raise PassError(f"unknown decision {field!r}", where=where, hint=hint)
+            plain = {k: _plain(v) for k, v in _mapping(values, where, repr(field)).items()}
             try:
-                decision = DECISIONS[field].from_mapping(_mapping(values, where, repr(field)))
+                decision = DECISIONS[field].from_mapping(plain)
             except IRError as error:
                 raise PassError(
                     f"{error.where}: {error.message}",
@@ -156,6 +157,14 @@ def _mapping(value: Any, where: str, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise PassError(f"{what} must be a mapping", where=where)
     return value
+
+
+def _plain(value: Any) -> Any:
+    """The value without the line numbers and spellings that ruamel.yaml keeps in subclasses."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    plain = next((t for t in (bool, int, float, str) if isinstance(value, t)), None)
+    return value if plain is None else plain(value)
 
 
 def _where(file: str, parent: Any, key: Any) -> str:

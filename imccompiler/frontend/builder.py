@@ -129,9 +129,11 @@ class ModuleBuilder:
         name = self._unique(f"{node.name}/{part}") if part else node.name
         kind = tensor_type(shape, dtype_of(operands[0]) if dtype is None else dtype)
         source = Source(node=name, op_type=node.op_type)
-        return self._append(
-            DigitalOp(op_type, operands, kind, to_attributes(attributes or {}), source)
-        )
+        try:
+            encoded = to_attributes(attributes or {})
+        except IRError as error:
+            raise ModelError(error.message, where=node.where) from error
+        return self._append(DigitalOp(op_type, operands, kind, encoded, source))
 
     def reshape(self, node: Node, x: SSAValue, shape: Sequence[int], part: str) -> SSAValue:
         """Append a Reshape, unless `x` has that shape."""

@@ -95,10 +95,9 @@ def canonical_attributes(
                 attributes[name] = constant(node.input(position)).tolist()
     for name in _DROPPED.get(node.op_type, ()):
         attributes.pop(name, None)
-    rank = len(inputs[0]) if inputs else 0
     if "axis" in attributes:
-        axis_rank = len(result) if node.op_type == "OneHot" else rank + (node.op_type == "Flatten")
-        attributes["axis"] = _axis(node, int(attributes["axis"]), axis_rank)
+        rank = len(result) if node.op_type == "OneHot" else len(inputs[0])
+        attributes["axis"] = _axis(node, int(attributes["axis"]), rank)
     rule = _RULES.get(node.op_type)
     if rule is not None:
         attributes = rule(_Case(node, attributes, inputs[0], result))
@@ -132,6 +131,8 @@ def plain(value: Any) -> Any:
 
 
 def _axis(node: Node, axis: int, rank: int) -> int:
+    if node.op_type == "Flatten" and axis == rank:
+        return axis
     if not -rank <= axis < max(rank, 1):
         raise ModelError(f"axis {axis} of a tensor of rank {rank}", where=node.where)
     return axis % rank if rank else 0

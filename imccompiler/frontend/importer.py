@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import ModuleOp
 
-from imccompiler.errors import ModelError
 from imccompiler.frontend.builder import ModuleBuilder
 from imccompiler.frontend.canonical import plain
 from imccompiler.frontend.constants import Constants, element_type
 from imccompiler.frontend.digital import import_digital
 from imccompiler.frontend.graph import Graph, Node, TensorInfo
-from imccompiler.frontend.order import describe
+from imccompiler.frontend.normalise import check_known
 from imccompiler.frontend.products import import_conv, import_gemm, import_matmul
 from imccompiler.frontend.transposed import import_conv_transpose
 from imccompiler.ir.store import WeightStore
@@ -83,7 +82,7 @@ def _nodes(protos: Sequence[NodeProto], opset: int) -> tuple[Node, ...]:
     used: set[str] = set()
     nodes: list[Node] = []
     for index, proto in enumerate(protos):
-        _check_known(proto, opset)
+        check_known(proto, opset)
         name, count = proto.name or f"{proto.op_type}_{index}", 1
         base = name
         while name in used or (name in names and name != proto.name):
@@ -94,22 +93,6 @@ def _nodes(protos: Sequence[NodeProto], opset: int) -> tuple[Node, ...]:
             Node(name, proto.op_type, tuple(proto.input), tuple(proto.output), _attributes(proto))
         )
     return tuple(nodes)
-
-
-def _check_known(proto: NodeProto, opset: int) -> None:
-    from onnx import defs  # noqa: PLC0415
-
-    if proto.domain not in {"", "ai.onnx"}:
-        raise ModelError(
-            f"operators of the domain {proto.domain!r} are not supported",
-            where=describe(proto),
-            hint="export the network with the operators of ONNX itself",
-        )
-    if not defs.has(proto.op_type, opset, ""):
-        raise ModelError(
-            f"version {opset} of ONNX (domain 'ai.onnx') has no operator {proto.op_type!r}",
-            where=describe(proto),
-        )
 
 
 def _attributes(proto: NodeProto) -> dict[str, object]:

@@ -71,7 +71,7 @@ def load_onnx(
     bound = bind(light, inputs, bindings or {})
     if bound:
         forget_types(light)
-    static, folded = split(normalise(light), None)
+    static, folded = split(normalise(light, model.opset), None)
     constants.update(folded)
     free = tuple(name for name in inputs if name not in bound)
     module, store = import_graph(read_graph(static, free, constants, model.opset))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from imccompiler.errors import ModelError
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import GraphProto, ModelProto
 
 LIMIT_BYTES = 2**31 - 1  # a protobuf message cannot be longer
 OLDEST_OPSET = 7  # before it, broadcasting and dropout had other rules
@@ -84,6 +85,8 @@ def _check(model: ModelProto, where: str) -> None:
 
     if not model.HasField("graph") or not model.graph.output:
         raise ModelError("is not an ONNX model, or is cut off: it has no outputs", where=where)
+    if not all(isinstance(text, str) for text in _texts(model.graph)):  # else bytes
+        raise ModelError("contains names that are not text", where=where)
     versions = [o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}]
     if not versions:
         raise ModelError("does not say which version of ONNX's operators it uses", where=where)
@@ -95,3 +98,19 @@ def _check(model: ModelProto, where: str) -> None:
             hint=f"convert it to a version from {OLDEST_OPSET} to {newest} "
             "(onnx.version_converter)",
         )
+
+
+def _texts(graph: GraphProto) -> Iterator[object]:
+    """Every name in a graph."""
+    yield graph.name
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        yield value.name
+        yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
+    for tensor in graph.initializer:
+        yield tensor.name
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield attribute.name
+            for body in (attribute.g, *attribute.graphs):
+                yield from _texts(body)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 KEPT_BYTES = 64 * 2**10  # shapes, indices and tables that shape computations read
 
+LEAST_IR_VERSION = 4  # since then constants need not be inputs
+
 
 def split(
     model: ModelProto, folder: Path | None, *, shapes_only: bool = False
@@ -31,7 +33,7 @@ def split(
     from onnx import ModelProto, helper, numpy_helper  # noqa: PLC0415
 
     source = model.graph
-    light = ModelProto(ir_version=model.ir_version)
+    light = ModelProto(ir_version=max(model.ir_version, LEAST_IR_VERSION))
     light.opset_import.extend(model.opset_import)
     light.functions.extend(model.functions)
     tensors = _constants(source)

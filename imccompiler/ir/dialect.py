@@ -139,8 +139,6 @@ class MatmulOp(IRDLOperation):
             raise VerifyException(f"bias must have shape ({self.output_channels},)")
         if self.activation.data not in self.ACTIVATIONS:
             raise VerifyException(f"activation must be one of {self.ACTIVATIONS}")
-        if self.replication is not None and self.tiling is None:
-            raise VerifyException("replication needs a tiling")
         if self.replication is not None and self.placement is not None:
             r = self.replication
             parts = r.copies * r.row_split * r.column_split

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,8 @@ def split_samples(module: ModuleOp, inputs: Mapping[str, Array]) -> list[dict[st
                     f"no input {port!r}", hint=f"given are {', '.join(inputs) or 'none'}"
                 )
             array = np.asarray(inputs[port])
-            if array.shape[1:] != shape[1:] or array.shape[0] % shape[0] or not array.size:
+            fits = array.shape[1:] == shape[1:] and array.size % max(prod(shape), 1) == 0
+            if not array.size or (shape and not fits):
                 raise UserInputError(
                     f"has shape {array.shape}, not {shape} or a multiple of it along axis 0",
                     where=f"input {port!r}",
@@ -129,9 +131,17 @@ def _evaluate(
     if isinstance(op, DynamicMatmulOp):
         return np.matmul(*operands)
     if isinstance(op, DigitalOp):
-        y = evaluate_float(op.op_type.data, to_python(op.attrs), operands)
-        return y.astype(np.float32) if y.dtype == np.float64 else y
+        return _digital(op, operands)
     raise InternalError(f"no float meaning of {op.name}")
+
+
+def _digital(op: DigitalOp, operands: list[Array]) -> Array:
+    try:
+        y = evaluate_float(op.op_type.data, to_python(op.attrs), operands)
+    except UserInputError as error:
+        where = None if op.source is None else f"node {op.source.node!r}"
+        raise UserInputError(error.message, where=where, hint=error.hint) from error
+    return y.astype(np.float32) if y.dtype == np.float64 else y
 
 
 def float_matmul(x: Array, weight: Array, bias: Array | None, window: Window) -> Array:

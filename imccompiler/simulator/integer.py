@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 Codes = NDArray[np.int64]
 
-ADD_MULTIPLIER_BITS = 12  # products of 16-bit codes stay below 2^28, their sums in 32 bits
+ADD_MULTIPLIER_BITS = 12  # of an addition's larger multiplier: an error of 1/16 of a code
+ADD_MIN_SHIFT = 11  # where one scale is much coarser than the result's
 MATMUL_MULTIPLIER_BITS = 15  # a multiplier with its sign fits two bytes
 MIN_MULTIPLIER_BITS = 8  # below, the scale's error exceeds a quarter of a code at 127
 VALUE_BITS = 32  # preferred width of products
@@ -165,15 +166,19 @@ class AddParameters:
     ) -> Self:
         """Parameters of a + b, or of a - b with `subtract`.
 
-        Each multiplier is off by at most half a step of 2^-shift, so the real-valued sum is off
-        by at most 2^-(shift + 1) times the steps of each operand. All widths stay within 32 bits
-        for codes of up to 16 bits.
+        Each multiplier is off by at most half a step of 2^-shift, so the result is off by at
+        most 2^-(shift + 1) codes for each step of each operand; 8-bit codes have shifts of 11
+        and more, or exact multipliers. An operand whose single step spans all codes of the
+        result is treated as one whose step just does. All widths stay within 32 bits for codes
+        of up to 16 bits.
         """
-        ratios = np.array([a.scale / out.scale, b.scale / out.scale])
-        _, shifts = fixed_point(ratios, ADD_MULTIPLIER_BITS, VALUE_BITS - 2 - out.bits)
-        shift = int(shifts.min())
-        largest = (1 << ADD_MULTIPLIER_BITS) - 1
-        ma, mb = (int(m) for m in np.minimum(np.rint(np.ldexp(ratios, shift)), largest))
+        width = VALUE_BITS - 2 - max(a.bits, b.bits)  # of a multiplier: four terms add up
+        ratios = np.array([a.scale, b.scale]) / out.scale
+        ratios = np.minimum(ratios, min(2.0**out.bits, 2.0**width - 1))
+        exponent = int(np.frexp(ratios.max())[1])
+        shift = max(ADD_MULTIPLIER_BITS - exponent, min(ADD_MIN_SHIFT, width - exponent))
+        shift = min(shift, VALUE_BITS - 2 - out.bits)
+        ma, mb = (int(m) for m in np.rint(np.ldexp(ratios, shift)))
         while shift and not (ma | mb) & 1:  # exact small factors keep the products narrow
             ma, mb, shift = ma >> 1, mb >> 1, shift - 1
         mb = -mb if subtract else mb

@@ -3,7 +3,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from imccompiler.compiler import Compilation
 from imccompiler.compiler.check import check_program

@@ -67,9 +67,9 @@ def test_other_weights_and_other_machine_are_errors(folder: Path, tmp_path: Path
     assert read_dump(copy, load("pimcomp")).machine.name == "pimcomp"
 
 
-def test_module_that_names_nothing(tmp_path: Path) -> None:
+def test_module_that_names_nothing(compiled: Compilation, tmp_path: Path) -> None:
     path = tmp_path / "bare.mlir"
-    path.write_text("builtin.module {\n}\n")
+    path.write_text(print_module(compiled.module))
     with pytest.raises(IRError, match="names its weights"):
         read_dump(path)
 

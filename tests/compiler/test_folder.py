@@ -31,9 +31,14 @@ def test_folder_appears_only_when_it_is_complete(tmp_path: Path) -> None:
 def test_error_leaves_the_earlier_folder_and_nothing_else(tmp_path: Path) -> None:
     with output_folder(tmp_path / "out") as new:
         (new / REPORT).write_text("old")
-    with pytest.raises(KeyboardInterrupt), output_folder(tmp_path / "out") as new:
-        (new / REPORT).write_text("new")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with output_folder(tmp_path / "out") as new:
+            (new / REPORT).write_text("new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert names(tmp_path) == ["out"]
     assert (tmp_path / "out" / REPORT).read_text() == "old"
 

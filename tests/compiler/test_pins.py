@@ -71,9 +71,7 @@ def test_fault_in_the_file_names_its_line(tmp_path: Path, text: str, message: st
         ("layers:\n  relu1: {grain: {pieces: 1}}\n", "pins.yaml:2: layer 'relu1'.* no grain"),
     ],
 )
-def test_pin_that_no_layer_takes(
-    network: Network, tmp_path: Path, text: str, message: str
-) -> None:
+def test_pin_that_no_layer_takes(network: Network, tmp_path: Path, text: str, message: str) -> None:
     pins = read_pins(pin_file(tmp_path, text))
     with pytest.raises(PassError, match=message):
         apply_pins(pins, network.module.clone())

@@ -26,9 +26,7 @@ def test_folder_and_compilation_give_the_same_outputs(compiled: Compilation, fol
 def test_accuracy_on_held_out_digits(folder: Path) -> None:
     images, labels = digits.heldout()
     images, labels = images[:200], labels[:200]
-    evaluation = imccompiler.evaluate(
-        folder, {"image": images}, labels, ideal=True, compare=True
-    )
+    evaluation = imccompiler.evaluate(folder, {"image": images}, labels, ideal=True, compare=True)
     run = evaluation.run
     assert run.samples == 200
     assert run.accuracy == np.mean(evaluation.outputs["logits"].argmax(axis=1) == labels)
@@ -82,7 +80,7 @@ def test_stream_of_images(compiled: Compilation) -> None:
     assert 0 < many.interval_ns <= many.latency_ns
 
 
-def test_simulating_a_folder_updates_it(compiled: Compilation, tmp_path: Path) -> None:
+def test_simulating_a_folder_updates_it(tmp_path: Path) -> None:
     output = tmp_path / "out"
     imccompiler.compile("digits-mlp", "isaac", effort=0, output=output)
     before = (output / "report.html").read_text()

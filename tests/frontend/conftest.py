@@ -51,14 +51,15 @@ def _run_reference(model: onnx.ModelProto, inputs: Arrays) -> Arrays:
 
 
 def _difference(network: Network, inputs: Arrays, expected: Arrays) -> float:
-    """Largest difference of any output, relative to that output's spread."""
+    """Largest difference of any output, relative to that output's size."""
     found = run_float(network.module, network.store, inputs)
     assert found.keys() == expected.keys()
     worst = 0.0
     for name, want in expected.items():
         assert found[name].shape == want.shape
         gap = np.abs(found[name].astype(np.float64) - want.astype(np.float64)).max(initial=0.0)
-        worst = max(worst, float(gap) / max(float(want.std()), 1e-3))
+        scale = max(float(want.std()), float(np.abs(want).mean()), 1e-3)
+        worst = max(worst, float(gap) / scale)
     return worst
 
 

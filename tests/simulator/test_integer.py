@@ -108,6 +108,16 @@ def test_an_addition_is_as_near_as_its_multipliers(a, b, room, zero_point, subtr
     assert error.max() < 0.5 + 256 * off + 1e-9
 
 
+def test_an_operand_of_huge_steps_saturates_and_its_zero_leaves_the_other():
+    values, mask = Code(0.05, 3), Code(1e36, 127)
+    p = AddParameters.from_quants(values, mask, Code(0.06, 10))
+    q = np.arange(-128, 128)
+    assert (p.apply(q, np.full(256, -128)) == -128).all()
+    kept = p.apply(q, np.full(256, 127))
+    assert np.abs(kept - ((q - 3) * 0.05 / 0.06 + 10)).max() < 0.6
+    assert p.sum_bits <= 32
+
+
 @given(codes, codes, codes, st.booleans())
 def test_the_widths_of_an_addition_hold(a, b, out, subtract):
     p = AddParameters.from_quants(a, b, out, subtract=subtract)

@@ -12,8 +12,8 @@ from imccompiler.simulator.float_model import run_float
 from imccompiler.simulator.integer import MatmulRequant
 from imccompiler.simulator.reference import (
     dequantize_outputs,
-    quantize_inputs,
     quant_of,
+    quantize_inputs,
     run_reference,
 )
 

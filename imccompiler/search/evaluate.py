@@ -1,0 +1,108 @@
+"""The cascade: a candidate goes from rung to rung, cheapest first, until it is known.
+
+Validity, area, capacity and plan, accuracy. A candidate that breaks a constraint goes no
+further. A rung is never left out because other candidates dominate this one: what is measured
+of a candidate depends on nothing but the candidate, whoever evaluates it and when.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+from imccompiler.compiler import Compilation, compile  # noqa: A004
+from imccompiler.cost.area import area_mm2
+from imccompiler.errors import DoesNotFitError, ImcError, InternalError
+from imccompiler.hardware.load import content_hash, vary
+from imccompiler.hardware.schema import Machine
+from imccompiler.search.accuracy import accuracy_of, execute
+from imccompiler.search.genes import Candidate, Design, design_of
+from imccompiler.search.memo import Memo
+from imccompiler.search.pareto import Constraints, violation
+from imccompiler.search.pipelines import text_of
+from imccompiler.search.problem import Payload, Problem, problem_of
+from imccompiler.search.trial import Measured, Outcome, Shortage
+
+_RESULTS: Memo[Outcome] = Memo(4096)
+
+
+def evaluate(payload: Payload, candidate: Candidate) -> Outcome:
+    """Measure a candidate; what goes wrong is a result as well.
+
+    Args:
+        payload: The space.
+        candidate: One of its genome.
+    """
+    began = time.perf_counter()
+    try:
+        outcome = _climb(payload, candidate)
+    except DoesNotFitError as error:
+        outcome = Outcome("infeasible", reason=str(error), shortage=Shortage.of(error))
+    except InternalError as error:
+        outcome = Outcome("failed", reason=str(error))
+    except ImcError as error:
+        outcome = Outcome("invalid", reason=str(error))
+    except Exception as error:  # noqa: BLE001 - one candidate must not end a study
+        outcome = Outcome("failed", reason=f"{type(error).__name__}: {error}")
+    return replace(outcome, seconds=time.perf_counter() - began)
+
+
+def _climb(payload: Payload, candidate: Candidate) -> Outcome:
+    """One rung after the other."""
+    problem = problem_of(payload)
+    space = problem.space
+    design = design_of(space, problem.genome.decode(candidate))
+    machine = vary(problem.machine, design.overrides)
+    text = text_of(space.mapping.pipeline, design.options)
+    key = (payload, design.network, content_hash(machine), text, design.objective)
+    return _RESULTS.of(key, lambda: _measure(payload, problem, design, machine, text))
+
+
+def _measure(
+    payload: Payload, problem: Problem, design: Design, machine: Machine, text: str
+) -> Outcome:
+    constraints = problem.space.constraints
+    metrics = {"area_mm2": Measured(sum(area_mm2(machine).values()), "machine")}
+    if violation(metrics, constraints) > 0:
+        return _stopped(metrics, constraints)
+    compilation = compile(
+        problem.network(design.network),
+        machine,
+        objective=design.objective,
+        passes=text,
+        effort=0,
+        seed=problem.space.seed,
+        calibration=problem.calibration,
+    )
+    metrics |= {name: Measured(value, "plan") for name, value in planned(compilation).items()}
+    if violation(metrics, constraints) > 0:
+        return _stopped(metrics, constraints)
+    if problem.samples is not None:
+        alike = len(machine.core_kinds) == 1
+        accuracy = (
+            accuracy_of(payload, design.network, machine, design.options)
+            if alike
+            else execute(compilation, problem)
+        )
+        metrics["accuracy"] = Measured(accuracy, "execute")
+    return Outcome("complete", metrics)
+
+
+def _stopped(metrics: Mapping[str, Measured], constraints: Constraints) -> Outcome:
+    broken = [name for name in metrics if violation({name: metrics[name]}, constraints) > 0]
+    text = ", ".join(f"{name} is {metrics[name].value:.6g}" for name in broken)
+    return Outcome("stopped", metrics, reason=f"breaks a constraint: {text}")
+
+
+def planned(compilation: Compilation) -> dict[str, float]:
+    """What the plan of a compiled program says, by metric; figures that no pass found are out."""
+    report = compilation.report
+    found = {
+        "latency_ns": report.latency_ns,
+        "interval_ns": report.interval_ns,
+        "energy_pj": report.energy_pj and report.energy_pj.total,
+        "power_mw": report.power_mw,
+        "crossbars": report.crossbars and report.crossbars.used,
+    }
+    return {name: float(value) for name, value in found.items() if value is not None}
