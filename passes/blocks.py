@@ -115,9 +115,7 @@ class Part:
             min(s.channel for s in segments),
             max(s.channel + s.length for s in segments),
         )
-        return Part(
-            calls, planes, out0, out1, (min(ys), max(ys)), (min(xs), max(xs)), channels
-        )
+        return Part(calls, planes, out0, out1, (min(ys), max(ys)), (min(xs), max(xs)), channels)
 
     @property
     def columns(self) -> int:
@@ -173,9 +171,7 @@ def layer_blocks(op: MatmulOp, machine: Machine, weight_bits: int, pack: int = 0
             blocks = _split_to(blocks, wanted)
         wanted = wanted or len(blocks)
         packs.append(Pack(g0 * in_per, g1 * in_per, g0 * out_per, g1 * out_per, tuple(blocks)))
-    return LayerBlocks(
-        tuple(packs), window, -(-weight_bits // kind.cell.bits), columns, pack
-    )
+    return LayerBlocks(tuple(packs), window, -(-weight_bits // kind.cell.bits), columns, pack)
 
 
 def parts_of_copy(blocks: LayerBlocks, row_split: int, column_split: int) -> list[Part]:

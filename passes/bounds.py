@@ -55,9 +55,7 @@ def latency_bound(
     task = np.concatenate([np.arange(count), np.flatnonzero(messages), np.flatnonzero(shared)])
     work = np.concatenate([own, sent[messages], own[shared]])
     # a sender may be done before its receiver: the tail of its side is what is left of the task
-    after = np.concatenate(
-        [tail, (tail + own - sent).clip(min=0)[messages], tail[shared]]
-    )
+    after = np.concatenate([tail, (tail + own - sent).clip(min=0)[messages], tail[shared]])
     load = np.bincount(resource, work, cores + 1)
     least_head = np.full(cores + 1, np.inf)
     least_tail = np.full(cores + 1, np.inf)

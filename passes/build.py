@@ -203,9 +203,7 @@ class _Builder:
         for rank, tile in enumerate(value.tiles):
             template = store_template(layer, tile.box, whole, address, value.element_bytes)
             side = Side(template, (tile.buffer,))
-            self._graph.add(
-                Task(Kind.STORE, tile.core, layer, rank, side), tasks_for(tile.done)
-            )
+            self._graph.add(Task(Kind.STORE, tile.core, layer, rank, side), tasks_for(tile.done))
 
     # ---- matrix products
 
@@ -235,7 +233,9 @@ class _Builder:
         per_copy = replication.row_split * replication.column_split
         for copy, box in enumerate(boxes):
             cores = placement.cores[copy * per_copy : (copy + 1) * per_copy]
-            groups = [self._place_part(job, part, core) for part, core in zip(parts, cores, strict=True)]
+            groups = [
+                self._place_part(job, part, core) for part, core in zip(parts, cores, strict=True)
+            ]
             for column in range(replication.column_split):
                 members = [
                     (parts[i], cores[i], groups[i])
@@ -420,9 +420,7 @@ class _Builder:
                 task = Task(Kind.COMPUTE, core, layer, rank, receive)
             else:
                 send = Side(self._templates["send", layer, piece.size], (buffer,), (core,))
-                task = Task(
-                    Kind.MESSAGE, core, layer, rank, receive, sender, send, (1, size)
-                )
+                task = Task(Kind.MESSAGE, core, layer, rank, receive, sender, send, (1, size))
             added.append(graph.add(task, (first, computed)))
         key = ("finish", layer, piece.positions, piece.channels, strip)
         if key not in self._templates:
@@ -469,4 +467,3 @@ def _send_whole(layer: int, size: int) -> Template:
     b.point(0, 0)
     b.send(0, size)
     return b.build()
-

@@ -142,9 +142,7 @@ def _input_of(
         b.advance(FROM, pieces[0][0], IN)
         return FROM
     before = sum(
-        c.block.rows
-        for c in part.calls[:group]
-        if len(_pieces(c.block, part, window, reach)) > 1
+        c.block.rows for c in part.calls[:group] if len(_pieces(c.block, part, window, reach)) > 1
     )
     done = 0
     for offset, length in pieces:
@@ -290,9 +288,7 @@ def average_template(
             if shape.box.width > 1 or shape.box.height > 1:
                 b.advance(IN, step_x)
         if shape.box.height > 1:
-            b.advance(
-                IN, window.stride[0] * row * sum_bytes - shape.box.width * step_x
-            )
+            b.advance(IN, window.stride[0] * row * sum_bytes - shape.box.width * step_x)
     return b.build()
 
 
@@ -365,7 +361,9 @@ def relu_template(layer: int, elements: int, strip: int, bits: int) -> Template:
     return b.build()
 
 
-def function_template(layer: int, elements: int, index: int, operand_bytes: Sequence[int]) -> Template:
+def function_template(
+    layer: int, elements: int, index: int, operand_bytes: Sequence[int]
+) -> Template:
     """Call a digital function.
 
     Buffers: 0 and 1 the first two operands (the second followed by the others), last the result.

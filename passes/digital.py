@@ -32,7 +32,8 @@ from imccompiler.program.isa import byte_width
 from imccompiler.simulator.digital import integer_form
 from imccompiler.simulator.integer import AddParameters, AverageParameters
 
-STRIP_ELEMENTS = 2048  # constants of an elementwise operator cover so many elements
+CONSTANT_SHARE = 16  # constants of an elementwise operator may take this fraction of a memory
+CONSTANT_BYTES = 16  # of one element: ones, two multipliers, an offset and a shift
 GLOBAL_SPLIT = 8  # cores that share the channels of a global pooling
 
 ROW_WISE = frozenset({"Softmax", "LogSoftmax", "LayerNormalization"})
@@ -80,6 +81,8 @@ class DigitalBuilder:
         self._constants: dict[tuple[Any, ...], int] = {}
         self._templates: dict[tuple[Any, ...], Template] = {}
         self._next_core = 0
+        memory = machine.main_kind.local_memory.kib * 1024
+        self._strip = max(1, min(2048, memory // (CONSTANT_SHARE * CONSTANT_BYTES)))
 
     def build(
         self,
@@ -142,7 +145,7 @@ class DigitalBuilder:
         wide = byte_width(p.multiplier_bits) * 8 if p.multiplier_bits > bits else bits
         for rank, (core, box) in enumerate(self._follow(job)):
             operands, done = self._operands(job, box, core, rank)
-            strip = min(box.size, STRIP_ELEMENTS)
+            strip = min(box.size, self._strip)
             constant = self._constant_maker(core, strip)
             buffers = (
                 *operands,
@@ -167,7 +170,7 @@ class DigitalBuilder:
         quant = job.quants[job.op.result]
         for rank, (core, box) in enumerate(self._follow(job)):
             operands, done = self._operands(job, box, core, rank)
-            strip = min(box.size, STRIP_ELEMENTS)
+            strip = min(box.size, self._strip)
             zero = self._constant_maker(core, strip)(quant.zero_point, quant.bits)
             template = self._template(
                 ("relu", job.layer, box.size),
@@ -176,7 +179,9 @@ class DigitalBuilder:
             self._emit(job, core, box, rank, template, (*operands, zero), done)
 
     def _pool(
-        self, job: _Job, make: Callable[[_Job, Window2d, PieceShape, int], tuple[Template, tuple[int, ...]]]
+        self,
+        job: _Job,
+        make: Callable[[_Job, Window2d, PieceShape, int], tuple[Template, tuple[int, ...]]],
     ) -> None:
         source = self._values[job.operands[0]]
         window = pool_window(job.op_type, job.attributes, source.layout, job.value.layout)
@@ -256,7 +261,11 @@ class DigitalBuilder:
         b = [n for n in (job.value.layout.shape[i] for i in job.value.layout.axes) if n > 1]
         if job.op_type not in ("Reshape", "Squeeze", "Unsqueeze", "Identity", "Flatten"):
             return False
-        if source.layout.grid == job.value.layout.grid and a == b and _order_kept(source, job.value):
+        if (
+            source.layout.grid == job.value.layout.grid
+            and a == b
+            and _order_kept(source, job.value)
+        ):
             job.value.tiles.extend(source.tiles)
             return True
         return False
@@ -271,7 +280,9 @@ class DigitalBuilder:
         sources = [self._values[v] for v in job.operands]
         if any(s.layout.axes != job.value.layout.axes for s in sources):
             return False
-        positions = {t.box._replace(c0=0, c1=job.value.layout.grid[2]): t.core for t in sources[0].tiles}
+        positions = {
+            t.box._replace(c0=0, c1=job.value.layout.grid[2]): t.core for t in sources[0].tiles
+        }
         for rank, (box, core) in enumerate(positions.items()):
             buffer = self._graph.buffer(core, box.size * job.value.element_bytes)
             done: Done = ()
@@ -344,9 +355,7 @@ class DigitalBuilder:
     def _head_tiles(self, job: _Job) -> list[tuple[int, Box]]:
         """A product of activations is split by its leading axes (attention heads)."""
         whole = job.value.layout.whole
-        if not all(
-            self._values[v].layout.grid[0] == whole.height for v in job.operands
-        ):
+        if not all(self._values[v].layout.grid[0] == whole.height for v in job.operands):
             return [(self._one_core(job), whole)]
         cores = (
             list(job.op.placement.cores)
@@ -375,9 +384,7 @@ class DigitalBuilder:
         """Operands after the second are packed behind it."""
         if len(buffers) <= 2:
             return tuple(buffers), done
-        sizes = [
-            int(np.prod(o.shape)) * byte_width(o.quantization.bits) for o in operands[1:]
-        ]
+        sizes = [int(np.prod(o.shape)) * byte_width(o.quantization.bits) for o in operands[1:]]
         target = self._graph.buffer(core, sum(sizes))
         tasks: list[int] = []
         offset = 0
@@ -409,9 +416,7 @@ class DigitalBuilder:
             for position, v in enumerate(job.op.operands_):
                 if isinstance(v.owner, WeightOp):
                     constants[position] = self._store[v.owner.key.data]
-        self._functions.append(
-            Function(job.op_type, attributes, operands, result, constants, macs)
-        )
+        self._functions.append(Function(job.op_type, attributes, operands, result, constants, macs))
         self._constants[key] = len(self._functions) - 1
         return self._constants[key]
 

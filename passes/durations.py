@@ -78,7 +78,12 @@ class Durations:
         return self._known[key]
 
     def _span(
-        self, code: list[list[int]], begin: int, end: int, widths: list[int], groups: tuple[int, ...]
+        self,
+        code: list[list[int]],
+        begin: int,
+        end: int,
+        widths: list[int],
+        groups: tuple[int, ...],
     ) -> int:
         total = 0
         at = begin

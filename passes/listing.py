@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from imccompiler.errors import InternalError, PassError
 from imccompiler.passes.taskgraph import Kind, TaskGraph
 
-
 PATIENCE_NS = 10_000.0
 """How long a more urgent task may be delayed by one that can begin at once."""
 

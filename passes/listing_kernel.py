@@ -85,7 +85,8 @@ def run(
     Every core has two heaps of its tasks (messages are in those of both cores): `future` by the
     time from which a task can run, `able` by priority. Cores are visited in the order of the
     times at which they may have something to begin. A core does not begin a task that would delay
-    a more urgent one, which only waits for another resource, by more than `patience`. Resource number `cores` is the global memory.
+    a more urgent one, which only waits for another resource, by more than `patience`. Resource
+    number `cores` is the global memory.
     """
     count = len(core)
     slots = heap_start[cores]
@@ -94,8 +95,9 @@ def run(
     future_size, able_size = np.zeros(cores, np.int64), np.zeros(cores, np.int64)
     free = np.zeros(cores + 1)
     wake = np.full(cores, NEVER)
-    queue_keys, queue_items = np.empty(4 * slots + cores + 16), np.empty(
-        4 * slots + cores + 16, np.int64
+    queue_keys, queue_items = (
+        np.empty(4 * slots + cores + 16),
+        np.empty(4 * slots + cores + 16, np.int64),
     )
     queue_size = np.zeros(1, np.int64)
     ready = np.zeros(count)
@@ -165,7 +167,13 @@ def run(
                         k = core[s] if side == 0 else peer[s]
                         if k >= 0:
                             _push(
-                                future_keys, future_items, heap_start[k], future_size, k, ready[s], s
+                                future_keys,
+                                future_items,
+                                heap_start[k],
+                                future_size,
+                                k,
+                                ready[s],
+                                s,
                             )
                             at_time = max(ready[s], free[k])
                             if at_time < wake[k]:
@@ -178,8 +186,8 @@ def run(
                     break
                 k = peer[task] if core[task] == c else core[task]
             when = NEVER
-            if able_size[k] > 0 and (k != c or task >= 0):
-                when = free[k]
+            if able_size[k] > 0 and (k != c or task >= 0 or free[k] > now):
+                when = max(free[k], now)
             elif future_size[k] > 0:
                 when = max(free[k], future_keys[heap_start[k]])
             if when < wake[k]:

@@ -15,7 +15,6 @@ from imccompiler.passes.compute import gathered_bytes
 from imccompiler.passes.geometry import Box, best_grid, cut_grid
 from imccompiler.program.isa import byte_width
 
-
 EXCHANGE_WEIGHT = 2
 """Partial sums cost more than the two cores' work: each side also waits for the other. Measured on
 ResNet-18 for `pimcomp`, where weights from 1.5 to 3 were tried."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,25 +13,48 @@ from xdsl.dialects.builtin import ModuleOp
 
 from imccompiler.cost.machine import MachineTiming
 from imccompiler.errors import PassError
-from imccompiler.ir.decisions import Placement
+from imccompiler.hardware.schema import Machine
+from imccompiler.ir.decisions import Placement, Replication
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
 from imccompiler.passes.blocks import layer_blocks, parts_of_copy
 from imccompiler.passes.build import layer_name
-from imccompiler.passes.geometry import Box, cut_grid
+from imccompiler.passes.capacity import does_not_fit
+from imccompiler.passes.geometry import Box, Layout, cut_grid
 from imccompiler.passes.layouts import assign_layouts
 from imccompiler.passes.options import part_time_ns
-from imccompiler.passes.replicate import does_not_fit
+
+TWICE = 1e3  # a second part of a layer on a core: only if nothing else has room
+SPREAD = 1.0  # weight of a core's load beside distances on the unit square
+ROOM = 0.2  # weight of a core's free crossbars
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Demand:
-    """The parts of one layer, copy after copy."""
+    """The parts of one layer, copy after copy.
+
+    Attributes:
+        op: The layer.
+        crossbars: Of each part, shape (parts,).
+        centre: Of each part's outputs on the unit square, shape (parts, 2).
+        time_ns: Busy time of a part.
+        cores: Where the parts stand already, None if that is open.
+    """
 
     op: MatmulOp
-    crossbars: NDArray[np.int64]  # of each part
-    centre: NDArray[np.float64]  # of each part's outputs on the unit square, shape (parts, 2)
-    time_ns: float  # busy time of a part
+    crossbars: NDArray[np.int64]
+    centre: NDArray[np.float64]
+    time_ns: float
+    cores: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """Cores of each demand's parts, and what the cores have left and have to do."""
+
+    cores: list[NDArray[np.int64]]
+    free: NDArray[np.int64]
+    load_ns: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -38,8 +62,9 @@ class PlacePass(ImcPass):
     """Decides `placement` of every matrix product.
 
     Layers with large parts are placed first, the parts of one layer on different cores while
-    there are any. Cores are compared by free crossbars, by load, and by how much of
-    the part's input they have at hand.
+    there are any. Cores are compared by load, by free crossbars, and by how near they lie to
+    the place of the part's outputs in the picture, so that neighbouring layers keep the
+    same region of the picture on the same core.
 
     On entry: every `imc.matmul` has a replication. On exit: every one has a placement, and no
     core holds more crossbars than it has.
@@ -51,55 +76,83 @@ class PlacePass(ImcPass):
         """Place layer after layer."""
         began = time.perf_counter()
         machine = context.machine
-        demands = demands_of(module, context)
-        capacity = np.full(machine.core_count, machine.main_kind.crossbars, np.int64)
-        load = np.zeros(machine.core_count)
-        for demand in demands:
-            if demand.op.placement is not None:
-                _take(demand, np.array(demand.op.placement.cores), capacity, load)
-        positions = _core_positions(machine.core_count, machine.chip.grid[1])
-        for demand in sorted(demands, key=lambda d: -int(d.crossbars.max())):
-            if demand.op.placement is None:
-                cores = place_layer(demand, capacity, load, positions)
-                if cores is None:
-                    raise does_not_fit(
-                        int(demand.crossbars.sum()), int(capacity.sum()), machine.core_count
-                    )
-                _take(demand, cores, capacity, load)
-                demand.op.properties["placement"] = Placement(tuple(int(c) for c in cores))
-        busiest, mean = float(load.max(initial=0.0)), float(load.mean()) if load.size else 0.0
+        layouts = assign_layouts(module)
+        demands: list[Demand] = []
+        for op in module.body.block.ops:
+            if isinstance(op, MatmulOp):
+                if op.replication is None:
+                    raise PassError("has no copies", where=layer_name(op), hint="run `replicate`")
+                demands.append(demand(op, op.replication, layouts[op.result], context))
+        placed = place_parts(demands, machine)
+        if placed is None:
+            needed = sum(int(d.crossbars.sum()) for d in demands)
+            capacity = machine.main_kind.crossbars * machine.core_count
+            raise does_not_fit(needed, capacity, machine.core_count)
+        for d, cores in zip(demands, placed.cores, strict=True):
+            if d.op.placement is None:
+                d.op.properties["placement"] = Placement(tuple(int(c) for c in cores))
+        busiest = float(placed.load_ns.max(initial=0.0))
+        mean = float(placed.load_ns.sum()) / machine.core_count
+        seconds = time.perf_counter() - began
         context.solver_records.append(
-            SolverRecord(
-                self.name, "greedy", "heuristic", busiest, mean, time.perf_counter() - began
-            )
+            SolverRecord(self.name, "greedy", "heuristic", busiest, mean, seconds)
         )
 
 
-def demands_of(module: ModuleOp, context: CompileContext) -> list[Demand]:
-    """What the layers need of cores."""
-    layouts = assign_layouts(module)
-    times = MachineTiming.of(context.machine)
-    demands: list[Demand] = []
-    for op in module.body.block.ops:
-        if not isinstance(op, MatmulOp):
-            continue
-        if op.tiling is None or op.integer is None or op.replication is None:
-            raise PassError("is not replicated", where=layer_name(op), hint="run `replicate`")
-        r = op.replication
-        blocks = layer_blocks(op, context.machine, op.integer.weight_bits, op.tiling.pack)
-        parts = parts_of_copy(blocks, r.row_split, r.column_split)
-        sizes = np.array([p.crossbars(blocks.columns_per_crossbar) for p in parts], np.int64)
-        boxes = cut_grid(layouts[op.result].whole, (r.grid[0], r.grid[1]))
-        tile = max(boxes, key=lambda b: b.positions)
-        demands.append(
-            Demand(
-                op,
-                np.tile(sizes, len(boxes)),
-                np.repeat(_centres(boxes, layouts[op.result].whole), len(parts), axis=0),
-                part_time_ns(op, blocks, parts, tile, r.row_split, times, context.machine),
+def demand(
+    op: MatmulOp, replication: Replication, layout: Layout, context: CompileContext
+) -> Demand:
+    """What a layer needs of the cores if it is replicated so.
+
+    Raises:
+        PassError: The layer is not quantised or not tiled.
+    """
+    if op.tiling is None or op.integer is None:
+        raise PassError("is not tiled", where=layer_name(op), hint="run `partition`")
+    machine = context.machine
+    blocks = layer_blocks(op, machine, op.integer.weight_bits, op.tiling.pack)
+    parts = parts_of_copy(blocks, replication.row_split, replication.column_split)
+    sizes = np.array([p.crossbars(blocks.columns_per_crossbar) for p in parts], np.int64)
+    boxes = cut_grid(layout.whole, (replication.grid[0], replication.grid[1]))
+    tile = max(boxes, key=lambda b: b.positions)
+    times = MachineTiming.of(machine)
+    standing = op.placement
+    return Demand(
+        op,
+        np.tile(sizes, len(boxes)),
+        np.repeat(_centres(boxes, layout.whole), len(parts), axis=0),
+        part_time_ns(op, blocks, parts, tile, replication.row_split, times, machine),
+        None if standing is None else np.array(standing.cores, np.int64),
+    )
+
+
+def place_parts(demands: Sequence[Demand], machine: Machine) -> Placed | None:
+    """Cores of all parts, None if some part finds no room.
+
+    Raises:
+        PassError: A placement that stands asks too much of a core.
+    """
+    free = np.full(machine.core_count, machine.main_kind.crossbars, np.int64)
+    load = np.zeros(machine.core_count)
+    cores: list[NDArray[np.int64]] = [np.zeros(0, np.int64)] * len(demands)
+    positions = _core_positions(machine.core_count, machine.chip.grid[1])
+    largest = [-int(d.crossbars.max()) if d.cores is None else -(1 << 30) for d in demands]
+    for index in np.argsort(largest, kind="stable").tolist():
+        d = demands[index]
+        found = d.cores if d.cores is not None else _place_layer(d, free, load, positions)
+        if found is None:
+            return None
+        np.subtract.at(free, found, d.crossbars)
+        np.add.at(load, found, d.time_ns)
+        if free.min() < 0:
+            core = int(free.argmin())
+            raise PassError(
+                f"core {core} would hold {-int(free[core])} crossbars too many",
+                where=layer_name(d.op),
+                hint="change the placement that stands",
             )
-        )
-    return demands
+        cores[index] = found
+    return Placed(cores, free, load)
 
 
 def _centres(boxes: list[Box], whole: Box) -> NDArray[np.float64]:
@@ -115,44 +168,23 @@ def _core_positions(cores: int, columns: int) -> NDArray[np.float64]:
     return np.stack([(index // columns + 0.5) / rows, (index % columns + 0.5) / columns], axis=1)
 
 
-def _take(
-    demand: Demand, cores: NDArray[np.int64], capacity: NDArray[np.int64], load: NDArray[np.float64]
-) -> None:
-    np.subtract.at(capacity, cores, demand.crossbars)
-    np.add.at(load, cores, demand.time_ns)
-    if capacity.min() < 0:
-        core = int(capacity.argmin())
-        raise PassError(
-            f"core {core} would hold {-int(capacity[core])} crossbars too many",
-            where=layer_name(demand.op),
-        )
-
-
-def place_layer(
-    demand: Demand,
-    capacity: NDArray[np.int64],
-    load: NDArray[np.float64],
-    positions: NDArray[np.float64],
+def _place_layer(
+    d: Demand, free: NDArray[np.int64], load: NDArray[np.float64], positions: NDArray[np.float64]
 ) -> NDArray[np.int64] | None:
-    """Cores of a layer's parts, None if there is no room.
-
-    Parts that need much go first. A core is taken twice for one layer only when no other has
-    room. Among cores with room, one near the picture's place is preferred, so that neighbouring
-    layers keep the same region of the picture on the same core.
-    """
-    left = capacity.copy()
+    """Cores of a layer's parts, those that need most first; None if there is no room."""
+    left = free.copy()
     used = np.zeros(len(left), np.int64)
-    cores = np.full(len(demand.crossbars), -1, np.int64)
-    spread = load / max(float(load.max(initial=0.0)), 1.0)
-    for part in np.argsort(-demand.crossbars, kind="stable"):
-        need = demand.crossbars[part]
-        fits = left >= need
-        if not fits.any():
-            return None
-        distance = np.abs(positions - demand.centre[part]).sum(axis=1)
-        score = used * 1e3 + distance + spread - 0.2 * left / max(int(capacity.max()), 1)
-        score[~fits] = np.inf
+    cores = np.full(len(d.crossbars), -1, np.int64)
+    fixed = SPREAD * load / max(float(load.max(initial=0.0)), 1.0)
+    room = ROOM / max(int(free.max()), 1)
+    for part in np.argsort(-d.crossbars, kind="stable").tolist():
+        need = d.crossbars[part]
+        distance = np.abs(positions - d.centre[part]).sum(axis=1)
+        score = used * TWICE + distance + fixed - room * left
+        score[left < need] = np.inf
         core = int(score.argmin())
+        if left[core] < need:
+            return None
         cores[part] = core
         used[core] += 1
         left[core] -= need

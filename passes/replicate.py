@@ -12,14 +12,18 @@ from xdsl.dialects.builtin import ModuleOp
 
 from imccompiler.cost.machine import MachineTiming
 from imccompiler.errors import DoesNotFitError, PassError
-from imccompiler.ir.decisions import Replication
+from imccompiler.hardware.schema import Machine
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
 from imccompiler.passes.blocks import layer_blocks, parts_of_copy
 from imccompiler.passes.build import layer_name
-from imccompiler.passes.geometry import cut_grid
+from imccompiler.passes.capacity import does_not_fit
+from imccompiler.passes.geometry import Box, Layout, cut_grid
 from imccompiler.passes.layouts import assign_layouts
 from imccompiler.passes.options import Option, layer_options, part_time_ns
+from imccompiler.passes.place import demand, place_parts
+
+LIMIT_STEP = 0.96  # by how much fewer crossbars are tried when the parts cannot be packed
 
 
 @dataclass(frozen=True)
@@ -68,10 +72,12 @@ class ReplicatePass(ImcPass):
                     )
                 options.append(found)
         objective = self.objective or context.objective
-        limit = max(int(budget * self.fill), sum(o[0].crossbars for o in options))
-        if limit > budget:
-            raise does_not_fit(sum(o[0].crossbars for o in options), budget, machine.core_count)
-        chosen, bound = choose(options, limit, objective)
+        least = sum(o[0].crossbars for o in options)
+        if least > budget:
+            raise does_not_fit(least, budget, machine.core_count)
+        limit = max(int(budget * self.fill), least)
+        outputs = [layouts[op.result] for op in ops]
+        chosen, bound = _choose_placeable(ops, options, objective, limit, outputs, context)
         for op, option in zip(ops, chosen, strict=True):
             op.properties["replication"] = option.replication
         context.solver_records.append(
@@ -88,20 +94,35 @@ class ReplicatePass(ImcPass):
         )
 
 
-def does_not_fit(demand: int, capacity: int, cores: int) -> DoesNotFitError:
-    """The error for too few crossbars, with the levers that would help."""
-    per_core = capacity // max(cores, 1)
-    return DoesNotFitError(
-        "the weights do not fit the chip's crossbars",
-        demand=demand,
-        capacity=capacity,
-        unit="crossbars",
-        levers=(
-            f"use at least {-(-demand // max(per_core, 1))} cores (now {cores})",
-            f"use at least {-(-demand // max(cores, 1))} crossbars a core (now {per_core})",
-            "use cells with more bits, or fewer weight bits",
-        ),
-    )
+def _choose_placeable(
+    ops: Sequence[MatmulOp],
+    options: Sequence[Sequence[Option]],
+    objective: str,
+    limit: int,
+    layouts: Sequence[Layout],
+    context: CompileContext,
+) -> tuple[list[Option], float]:
+    """The best choice that packing onto cores also finds room for.
+
+    The limit is lowered until it does; the bound stays that of the first limit.
+    """
+    machine = context.machine
+    least = sum(o[0].crossbars for o in options)
+    first_bound: float | None = None
+    while True:
+        chosen, bound = choose(options, limit, objective)
+        first_bound = bound if first_bound is None else first_bound
+        wanted = [
+            demand(op, o.replication, layout, context)
+            for op, o, layout in zip(ops, chosen, layouts, strict=True)
+        ]
+        if place_parts(wanted, machine) is not None:
+            return chosen, first_bound
+        if limit <= least:
+            raise does_not_fit(
+                least, machine.main_kind.crossbars * machine.core_count, machine.core_count
+            )
+        limit = max(least, min(limit - 1, int(limit * LIMIT_STEP)))
 
 
 def choose(
@@ -126,9 +147,7 @@ def _value(chosen: Sequence[Option], objective: str) -> float:
     return max(times, default=0.0) if objective == "throughput" else sum(times)
 
 
-def _least_maximum(
-    options: Sequence[Sequence[Option]], limit: int
-) -> tuple[list[Option], float]:
+def _least_maximum(options: Sequence[Sequence[Option]], limit: int) -> tuple[list[Option], float]:
     """Bisect the slowest layer's time over all times that occur."""
     candidates = sorted({o.time_ns for layer in options for o in layer})
 
@@ -179,8 +198,11 @@ def _least_sum(options: Sequence[Sequence[Option]], limit: int) -> tuple[list[Op
     return chosen[::-1], float(best[limit])
 
 
-def _standing(op: MatmulOp, machine, times: MachineTiming, whole) -> Option:
-    r: Replication = op.replication
+def _standing(op: MatmulOp, machine: Machine, times: MachineTiming, whole: Box) -> Option:
+    """The option that a replication which stands amounts to."""
+    r = op.replication
+    if r is None or op.integer is None or op.tiling is None:
+        raise PassError("has no tiling", where=layer_name(op), hint="run `partition`")
     blocks = layer_blocks(op, machine, op.integer.weight_bits, op.tiling.pack)
     parts = parts_of_copy(blocks, r.row_split, r.column_split)
     if r.grid[0] * r.grid[1] != r.copies or len(parts) != r.row_split * r.column_split:
@@ -189,5 +211,10 @@ def _standing(op: MatmulOp, machine, times: MachineTiming, whole) -> Option:
     tile = max(cut_grid(whole, (r.grid[0], r.grid[1])), key=lambda b: b.positions)
     busy = part_time_ns(op, blocks, parts, tile, r.row_split, times, machine)
     return Option(
-        r, r.copies * sum(sizes), r.copies * len(parts), max(sizes), busy, busy * r.copies * len(parts)
+        r,
+        r.copies * sum(sizes),
+        r.copies * len(parts),
+        max(sizes),
+        busy,
+        busy * r.copies * len(parts),
     )

@@ -17,8 +17,8 @@ from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
 from imccompiler.passes.bounds import Bound, latency_bound
 from imccompiler.passes.build import Built, build
 from imccompiler.passes.durations import Durations
-from imccompiler.passes.taskgraph import Kind
 from imccompiler.passes.listing import Schedule, list_schedule, schedule_in_order
+from imccompiler.passes.taskgraph import Kind
 
 ORDER = "imc.order"
 

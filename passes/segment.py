@@ -12,7 +12,7 @@ from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.base import CompileContext, ImcPass
 from imccompiler.passes.blocks import layer_blocks, parts_of_copy
 from imccompiler.passes.build import layer_name
-from imccompiler.passes.replicate import does_not_fit
+from imccompiler.passes.capacity import does_not_fit
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,9 @@ class TemplateBuilder:
         code = np.array(self._rows, np.int32).reshape(-1, 7)
         return Template(code, tuple(self._relocations), group_crossbars)
 
-    def _row(self, op: Op, rd: int = 0, rs1: int = 0, rs2: int = 0, imm: int = 0, aux: int = 0) -> int:
+    def _row(
+        self, op: Op, rd: int = 0, rs1: int = 0, rs2: int = 0, imm: int = 0, aux: int = 0
+    ) -> int:
         self._rows.append([int(op), rd, rs1, rs2, imm, aux, self._layer])
         return len(self._rows) - 1
 

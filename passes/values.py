@@ -12,7 +12,6 @@ from imccompiler.passes.moves import copy_template, fill_template, holes_of, mes
 from imccompiler.passes.taskgraph import Kind, Side, Task, TaskGraph
 from imccompiler.passes.template import Template
 
-
 Done = tuple[tuple[Box, int], ...]
 """Boxes and the tasks that complete them."""
 
@@ -96,14 +95,17 @@ class Gatherer:
             result = (parts[0][0].buffer, parts[0][0].done)
         else:
             buffer = self._graph.buffer(core, box.size * value.element_bytes)
-            done = self.fill(box, whole, core, buffer, layer, rank, padding)
+            # filled no sooner than there is data, so that the buffer is not held in vain
+            after = tasks_for(parts[0][0].done, parts[0][1]) if parts else ()
+            done = self.fill(box, whole, core, buffer, layer, rank, padding, after)
             done += self.bring(value, box, core, buffer, box, 0, layer, rank)
             result = (buffer, done)
         self._held[key] = result
         return result
 
     def fill(
-        self, box: Box, whole: Box, core: int, buffer: int, layer: int, rank: int, padding: int
+        self, box: Box, whole: Box, core: int, buffer: int, layer: int, rank: int, padding: int,
+        after: tuple[int, ...],
     ) -> Done:
         """Fill what lies outside the tensor."""
         holes = holes_of(box, whole._replace(c0=box.c0, c1=box.c1))
@@ -119,7 +121,7 @@ class Gatherer:
         if template is None:
             template = self._fills[key] = fill_template(layer, moved, origin, padding)
         task = Task(Kind.COPY, core, layer, rank, Side(template, (buffer,)))
-        return ((box, self._graph.add(task, ())),)
+        return ((box, self._graph.add(task, after)),)
 
     def bring(
         self,

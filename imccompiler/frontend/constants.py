@@ -20,6 +20,7 @@ Array = NDArray[Any]
 
 READ_LIMIT_BYTES = 16 * 2**20  # with shapes only, a larger tensor is not worth its reading
 SEEDED_ELEMENTS = 2**16
+SHAPES_ONLY = "compile for shapes only (--shapes-only)"
 
 
 class Constants:
@@ -69,8 +70,11 @@ class Constants:
         shape, dtype = tuple(tensor.dims), element_type(tensor.data_type, where)
         replaceable = self._shapes_only and (dtype.kind == "f" or dtype.itemsize == 1)
         large = math.prod(shape) * dtype.itemsize > READ_LIMIT_BYTES
-        if replaceable and (large or self._is_absent(tensor)):
+        unreachable = is_external(tensor) and self._folder is None
+        if replaceable and (large or unreachable or is_absent(tensor)):
             return seeded(name, shape, dtype)
+        if is_absent(tensor):
+            raise ModelError("has no values", where=where, hint=SHAPES_ONLY)
         try:
             value = self._load(tensor)
         except ModelError:
@@ -81,7 +85,7 @@ class Constants:
             raise ModelError(
                 f"its file {error.filename} is missing",
                 where=where,
-                hint="put it beside the model, or compile for shapes only (--shapes-only)",
+                hint=f"put it beside the model, or {SHAPES_ONLY}",
             ) from error
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             raise ModelError(f"cannot be read: {error}", where=where) from error
@@ -93,13 +97,6 @@ class Constants:
         value.flags.writeable = False
         return value
 
-    def _is_absent(self, tensor: TensorProto) -> bool:
-        if is_external(tensor):
-            return self._folder is None
-        return math.prod(tensor.dims) > 0 and not any(
-            field.name.endswith("_data") for field, _ in tensor.ListFields()
-        )
-
     def _load(self, tensor: TensorProto) -> Array:
         from onnx import numpy_helper  # noqa: PLC0415
 
@@ -109,12 +106,18 @@ class Constants:
             raise ModelError(
                 "its values are in another file, and the model did not come from one",
                 where=f"tensor {tensor.name!r}",
-                hint="give the model's path, or compile for shapes only (--shapes-only)",
+                hint=f"give the model's path, or {SHAPES_ONLY}",
             )
         # onnx_ir checks that the file lies in the folder, links followed, and maps it.
         from onnx_ir.serde import deserialize_tensor  # noqa: PLC0415
 
         return deserialize_tensor(tensor, self._folder).numpy()
+
+
+def is_absent(tensor: TensorProto) -> bool:
+    """Whether the model says a tensor's shape and gives no values, here or elsewhere."""
+    held = any(field.name.endswith("_data") for field, _ in tensor.ListFields())
+    return math.prod(tensor.dims) > 0 and not held
 
 
 def is_external(tensor: TensorProto) -> bool:

@@ -12,8 +12,8 @@ from imccompiler.frontend.canonical import plain
 from imccompiler.frontend.constants import Constants, element_type
 from imccompiler.frontend.digital import import_digital
 from imccompiler.frontend.graph import Graph, Node, TensorInfo
-from imccompiler.frontend.normalise import check_known
 from imccompiler.frontend.products import import_conv, import_gemm, import_matmul
+from imccompiler.frontend.soundness import check_known
 from imccompiler.frontend.transposed import import_conv_transpose
 from imccompiler.ir.store import WeightStore
 

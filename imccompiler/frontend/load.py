@@ -17,6 +17,7 @@ from imccompiler.frontend.importer import import_graph, read_graph
 from imccompiler.frontend.normalise import normalise
 from imccompiler.frontend.read import read_model
 from imccompiler.frontend.skeleton import split
+from imccompiler.frontend.soundness import check_sound
 from imccompiler.ir.store import WeightStore
 from imccompiler.ir.verify import verify
 
@@ -67,11 +68,12 @@ def load_onnx(
     """
     model = read_model(source)
     light, constants = split(model.proto, model.folder, shapes_only=shapes_only)
+    check_sound(light, model.opset)
     inputs = [i.name for i in model.proto.graph.input if i.name not in constants]
     bound = bind(light, inputs, bindings or {})
     if bound:
         forget_types(light)
-    static, folded = split(normalise(light, model.opset), None)
+    static, folded = split(normalise(light), None)
     constants.update(folded)
     free = tuple(name for name in inputs if name not in bound)
     module, store = import_graph(read_graph(static, free, constants, model.opset))

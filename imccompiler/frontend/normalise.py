@@ -22,19 +22,12 @@ ROUNDS = 8  # a round decides the conditions that the one before made constant
 LIMIT_ELEMENTS = 2**20  # no folded tensor may be larger: folding must not be a memory bomb
 
 
-def normalise(model: ModelProto, opset: int) -> ModelProto:
+def normalise(model: ModelProto) -> ModelProto:
     """The same network with static shapes and without control flow, its nodes in order.
 
     Raises:
-        ModelError: An operator is unknown, control flow depends on data, or shapes contradict
-            each other.
+        ModelError: Control flow depends on data, or shapes contradict each other.
     """
-    own = {(function.domain, function.name) for function in model.functions}
-    for node in model.graph.node:
-        if (node.domain, node.op_type) not in own:
-            check_known(node, opset)
-    sort_nodes(model.graph)
-    _check(model)
     if model.functions or _remaining(model):
         model = _fold(model)
     if _remaining(model):
@@ -47,37 +40,6 @@ def normalise(model: ModelProto, opset: int) -> ModelProto:
                 hint="bind the inputs that decide it, or export the network without control flow",
             )
     return _infer_shapes(model)
-
-
-def _check(model: ModelProto) -> None:
-    """Check numbers of inputs, kinds of attributes and the like, with ONNX's own checker."""
-    from onnx import checker  # noqa: PLC0415
-
-    try:
-        checker.check_model(model)
-    except (checker.ValidationError, ValueError, RuntimeError) as error:
-        raise ModelError(f"is not sound: {error}", where=f"graph {model.graph.name!r}") from error
-
-
-def check_known(proto: NodeProto, opset: int) -> None:
-    """Check that a node is of an operator of ONNX's default domain.
-
-    Raises:
-        ModelError: It is not.
-    """
-    from onnx import defs  # noqa: PLC0415
-
-    if proto.domain not in {"", "ai.onnx"}:
-        raise ModelError(
-            f"operators of the domain {proto.domain!r} are not supported",
-            where=describe(proto),
-            hint="export the network with the operators of ONNX itself",
-        )
-    if not defs.has(proto.op_type, opset, ""):
-        raise ModelError(
-            f"version {opset} of ONNX (domain 'ai.onnx') has no operator {proto.op_type!r}",
-            where=describe(proto),
-        )
 
 
 def _remaining(model: ModelProto) -> list[NodeProto]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imccompiler.errors import ModelError
-from imccompiler.frontend.constants import Constants, element_type, is_external
+from imccompiler.frontend.constants import Constants, element_type, is_absent, is_external
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
@@ -24,7 +24,7 @@ def split(
 ) -> tuple[ModelProto, Constants]:
     """Part a model into a light copy and its constants.
 
-    In the copy, constants up to 64 KiB are initializers and larger ones are graph inputs of the
+    In the copy, constants up to 64 KiB are initializers, larger or absent ones graph inputs of the
     same name; `Constant` nodes are gone.
 
     Raises:
@@ -48,7 +48,7 @@ def split(
         bytes_ = (
             math.prod(tensor.dims) * element_type(tensor.data_type, f"tensor {name!r}").itemsize
         )
-        if bytes_ > KEPT_BYTES:
+        if bytes_ > KEPT_BYTES or is_absent(tensor):
             graph.input.append(
                 helper.make_tensor_value_info(name, tensor.data_type, list(tensor.dims))
             )

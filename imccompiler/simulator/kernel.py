@@ -15,7 +15,7 @@ from imccompiler.hardware.schema import Crossbar
 from imccompiler.simulator.cells import EXACT_FLOAT32, Array, CellScheme, ProgrammedTile
 
 _EXACT_FLOAT64 = 1 << 53
-_BLOCK_VALUES = 1 << 20  # column sums held at once: 4 MiB in float32 stay in a core's cache
+_BLOCK_VALUES = 1 << 17  # column sums held at once: 512 KiB in float32 stay in the cache
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,21 @@
+"""What to say when the weights do not fit the chip."""
+
+from __future__ import annotations
+
+from imccompiler.errors import DoesNotFitError
+
+
+def does_not_fit(demand: int, capacity: int, cores: int) -> DoesNotFitError:
+    """The error for too few crossbars, with the levers that would help."""
+    per_core = capacity // max(cores, 1)
+    return DoesNotFitError(
+        "the weights do not fit the chip's crossbars",
+        demand=demand,
+        capacity=capacity,
+        unit="crossbars",
+        levers=(
+            f"use at least {-(-demand // max(per_core, 1))} cores (now {cores})",
+            f"use at least {-(-demand // max(cores, 1))} crossbars a core (now {per_core})",
+            "use cells with more bits, or fewer weight bits",
+        ),
+    )
