@@ -71,7 +71,9 @@ def _allocate(context: CompileContext, plan: Planned) -> Allocation:
         first, last = _lifetimes(graph, plan)
         for c in crowded:
             mine = by_core[starts[c] : starts[c + 1]]
-            address[mine], used[c] = pack_intervals(padded[mine], first[mine], last[mine])
+            address[mine], used[c] = pack_intervals(
+                padded[mine], first[mine], last[mine], capacity
+            )
             if used[c] > capacity:
                 raise DoesNotFitError(
                     "the data does not fit a core's local memory",
@@ -107,25 +109,44 @@ def _lifetimes(graph: TaskGraph, plan: Planned) -> tuple[NDArray[np.int64], NDAr
 
 
 def pack_intervals(
-    size: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64]
+    size: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64], capacity: int
 ) -> tuple[NDArray[np.int64], int]:
     """Addresses for buffers that live from `first` to `last`, both included; and their end.
 
-    Buffers in order of falling size, each in the lowest gap among those it meets in time.
+    Orders are tried one after the other until one fits: by falling size, by size times
+    life, by life, by begin; the best is returned if none does.
     """
+    life = last - first + 1
+    best: tuple[NDArray[np.int64], int] | None = None
+    for key in (-size, -size * life, -life, first):
+        found = _first_fit(np.lexsort((-size, key)), size, first, last)
+        if best is None or found[1] < best[1]:
+            best = found
+        if best[1] <= capacity:
+            break
+    return best if best is not None else (np.zeros(0, np.int64), 0)
+
+
+def _first_fit(
+    order: NDArray[np.int64],
+    size: NDArray[np.int64],
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], int]:
+    """Each buffer in the lowest gap among those already placed that it meets in time."""
     address = np.zeros(len(size), np.int64)
-    placed: list[int] = []
+    placed = np.zeros(len(size), np.bool_)
     top = 0
-    for index in np.argsort(-size, kind="stable").tolist():
-        near = np.array(
-            [j for j in placed if first[j] <= last[index] and first[index] <= last[j]], np.int64
-        )
-        at = 0
-        for j in near[np.argsort(address[near], kind="stable")].tolist():
-            if address[j] - at >= size[index]:
-                break
-            at = max(at, int(address[j] + size[j]))
+    for index in order.tolist():
+        near = np.flatnonzero(placed & (first <= last[index]) & (last >= first[index]))
+        begins = address[near]
+        by_address = np.argsort(begins, kind="stable")
+        begins = begins[by_address]
+        reach = np.maximum.accumulate(begins + size[near][by_address])
+        floor = np.concatenate([[0], reach])
+        gaps = np.flatnonzero(begins - floor[:-1] >= size[index])
+        at = int(floor[gaps[0]]) if len(gaps) else int(floor[-1])
         address[index] = at
+        placed[index] = True
         top = max(top, at + int(size[index]))
-        placed.append(index)
     return address, top

@@ -43,7 +43,7 @@ from imccompiler.passes.values import Done, Gatherer, Tile, Value, tasks_for
 from imccompiler.program.artifact import Function, Port, Quantization
 from imccompiler.program.isa import byte_width
 
-CONSTANT_SHARE = 64  # constants of one layer may take this fraction of a local memory
+CONSTANT_SHARE = 4  # all layers' constants may take this fraction of a local memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,7 @@ class _Builder:
         self._outputs: list[Port] = []
         self._functions: list[Function] = []
         self._global_bytes = 0
+        self._constant_bytes = self._constant_budget()
         self._templates: dict[tuple[object, ...], Template] = {}
         self._digital = DigitalBuilder(
             self._machine, self._graph, self._gatherer, self._values, self._functions, context.store
@@ -150,6 +151,15 @@ class _Builder:
             self._global_bytes,
             self._values,
         )
+
+    def _constant_budget(self) -> int:
+        """Bytes that the constants of one part may take."""
+        parts = np.zeros(self._machine.core_count, np.int64)
+        for op in self._module.body.block.ops:
+            if isinstance(op, MatmulOp) and op.placement is not None:
+                np.add.at(parts, np.array(op.placement.cores, np.int64), 1)
+        memory = self._kind.local_memory.kib * 1024
+        return memory // (CONSTANT_SHARE * max(1, int(parts.max())))
 
     def _layer(self, op: Operation) -> int:
         self._layers.append(layer_name(op))
@@ -263,7 +273,7 @@ class _Builder:
             pieces = _cut_rows_first(box, len(members))
         largest = max(p.positions for p in pieces)
         per_value = byte_width(job.widths.accumulator) * 2 + byte_width(job.widths.product)
-        budget = self._kind.local_memory.kib * 1024 // CONSTANT_SHARE
+        budget = self._constant_bytes
         strip = max(1, min(largest, budget // (per_value * box.channels)))
         gathered = [self._gather(job, member, box) for member in members]
         if len(members) == 1:

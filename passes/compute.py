@@ -239,56 +239,47 @@ def average_template(
 ) -> Template:
     """Mean of each window's codes, requantised.
 
-    Buffers: 0 input box, 1 widened inputs, 2 sums, 3 products, 4 ones (one a value of the box
-    read at once), 5 multiplier, 6 offset, 7 shift (one a channel), 8 result.
+    Buffers: 0 input box, 1 one widened position, 2 sums, 3 products, 4 ones, 5 multiplier,
+    6 offset, 7 shift, 8 result; all but the input and the result cover one position.
     """
     b = TemplateBuilder(layer)
     channels = shape.box.channels
-    sum_bytes = byte_width(sum_bits)
-    b.point(IN, 0)
-    b.point(FROM, 1)
-    b.point(TO, 4)
-    b.widths(bits, sum_bits)
+    step_x = window.stride[1] * channels
     row = shape.reach.width * channels
-    with b.loop(shape.reach.height):
-        b.vector(Op.VVMUL, FROM, IN, TO, row)
-        if shape.reach.height > 1:
-            b.advance(IN, row * byte_width(bits))
-            b.advance(FROM, row * sum_bytes)
-    taps = [
-        (ky * window.dilation[0] * shape.reach.width + kx * window.dilation[1])
-        * channels
-        * sum_bytes
-        for ky in range(window.kernel[0])
-        for kx in range(window.kernel[1])
-    ]
-    step_x = window.stride[1] * channels * sum_bytes
-    b.point(IN, 1)
+    tap_x = window.dilation[1] * channels
+    tap_y = window.dilation[0] * row
+    wide, total, tap = 2, 3, 4
+    b.point(IN, 0)
     b.point(OUT, 8)
+    b.point(5, 4)
     with b.loop(shape.box.height, sets_widths=True):
         with b.loop(shape.box.width, sets_widths=True):
-            b.widths(sum_bits, sum_bits)
-            b.point(TO, 2)
-            first = IN
-            for tap in taps[1:]:
-                b.advance(FROM, tap, IN)
-                b.vector(Op.VVADD, TO, first, FROM, channels)
-                first = TO
-            b.point(5, 5)
-            b.point(6, 6)
-            b.point(7, 7)
-            b.point(SECOND, 3)
+            b.point(wide, 1)
+            b.point(total, 2)
+            b.fill(total, channels * byte_width(sum_bits), 0)
+            b.advance(tap, 0, IN)
+            with b.loop(window.kernel[0], sets_widths=True):
+                with b.loop(window.kernel[1], sets_widths=True):
+                    b.widths(bits, sum_bits)
+                    b.vector(Op.VVMUL, wide, tap, 5, channels)
+                    b.widths(sum_bits, sum_bits)
+                    b.vector(Op.VVADD, total, total, wide, channels)
+                    b.advance(tap, tap_x)
+                b.advance(tap, tap_y - window.kernel[1] * tap_x)
+            b.point(6, 3)
             b.widths(sum_bits, product_bits)
-            b.vector(Op.VVMUL, SECOND, first, 5, channels)
-            b.widths(product_bits, product_bits)
-            b.vector(Op.VVADD, SECOND, SECOND, 6, channels)
+            for register, buffer, op in ((7, 5, Op.VVMUL), (7, 6, Op.VVADD)):
+                b.point(register, buffer)
+                b.vector(op, 6, total if op is Op.VVMUL else 6, register, channels)
+                b.widths(product_bits, product_bits)
+            b.point(7, 7)
             b.widths(product_bits, bits)
-            b.vector(Op.VVSRA, OUT, SECOND, 7, channels)
+            b.vector(Op.VVSRA, OUT, 6, 7, channels)
             b.advance(OUT, channels * byte_width(bits))
-            if shape.box.width > 1 or shape.box.height > 1:
+            if shape.positions > 1:
                 b.advance(IN, step_x)
         if shape.box.height > 1:
-            b.advance(IN, window.stride[0] * row * sum_bytes - shape.box.width * step_x)
+            b.advance(IN, window.stride[0] * row - shape.box.width * step_x)
     return b.build()
 
 

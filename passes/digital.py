@@ -32,7 +32,7 @@ from imccompiler.program.isa import byte_width
 from imccompiler.simulator.digital import integer_form
 from imccompiler.simulator.integer import AddParameters, AverageParameters
 
-CONSTANT_SHARE = 16  # constants of an elementwise operator may take this fraction of a memory
+CONSTANT_SHARE = 64  # constants of an elementwise operator may take this fraction of a memory
 CONSTANT_BYTES = 16  # of one element: ones, two multipliers, an offset and a shift
 GLOBAL_SPLIT = 8  # cores that share the channels of a global pooling
 
@@ -233,13 +233,12 @@ class DigitalBuilder:
         quant, out = job.quants[job.operands[0]], job.quants[job.op.result]
         p = AverageParameters.from_quants(quant, out, window.kernel[0] * window.kernel[1])
         channels = shape.box.channels
-        row = shape.reach.width * channels
         constant = self._constant_maker(core, channels)
         buffers = (
-            self._scratch(core, shape.reach.size, p.sum_bits),
+            self._scratch(core, channels, p.sum_bits),
             self._scratch(core, channels, p.sum_bits),
             self._scratch(core, channels, p.product_bits),
-            self._constant_maker(core, row)(1, quant.bits),
+            constant(1, quant.bits),
             constant(p.multiplier, p.sum_bits),
             constant(p.offset, p.product_bits),
             constant(p.shift, p.product_bits),
