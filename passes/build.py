@@ -43,7 +43,7 @@ from imccompiler.passes.values import Done, Gatherer, Tile, Value, tasks_for
 from imccompiler.program.artifact import Function, Port, Quantization
 from imccompiler.program.isa import byte_width
 
-CONSTANT_SHARE = 4  # all layers' constants may take this fraction of a local memory
+CONSTANT_SHARE = 8  # all layers' constants may take this fraction of a local memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,9 +279,15 @@ class _Builder:
         if len(members) == 1:
             self._whole_sums(job, members[0], gathered[0], box, pieces, strip)
             return
+        scratches = [
+            self._scratch(job, member, reach, largest * box.channels)
+            for member, (reach, _, _) in zip(members, gathered, strict=True)
+        ]
         for owner, piece in enumerate(pieces):
             constants = self._constants(job, members[owner][1], box, strip)
-            self._shared_sum(job, members, gathered, piece, owner, constants, strip)
+            self._shared_sum(
+                job, members, gathered, scratches, piece, owner, constants, strip
+            )
 
     def _gather(
         self, job: _Matmul, member: tuple[Part, int, int], box: Box
@@ -314,6 +320,15 @@ class _Builder:
         bias, multiplier, shift = job.constants[key]
         return bias, multiplier, shift
 
+    def _scratch(
+        self, job: _Matmul, member: tuple[Part, int, int], reach: Box, elements: int
+    ) -> tuple[int, int]:
+        """Scratch of a part: planes of its further row blocks, and gathered inputs."""
+        part, core, _ = member
+        planes = (part.planes - 1) * elements * byte_width(job.widths.accumulator)
+        gathered = gathered_bytes(part, job.blocks.window, reach)
+        return self._graph.buffer(core, planes), self._graph.buffer(core, gathered)
+
     def _whole_sums(
         self,
         job: _Matmul,
@@ -328,16 +343,16 @@ class _Builder:
         part, core, group = member
         reach, source, done = gathered
         largest = max(p.positions for p in pieces) * part.columns
-        planes = graph.buffer(core, part.planes * largest * byte_width(job.widths.accumulator))
+        sums = graph.buffer(core, largest * byte_width(job.widths.accumulator))
+        planes, scratch = self._scratch(job, member, reach, largest)
         products = graph.buffer(core, largest * byte_width(job.widths.product))
-        scratch = graph.buffer(core, gathered_bytes(part, job.blocks.window, reach))
         result = graph.buffer(core, box.size * job.value.element_bytes)
         constants = self._constants(job, core, box, strip)
         completed: list[tuple[Box, int]] = []
         for rank, piece in enumerate(pieces):
             offset = box.offset_of(piece, job.value.element_bytes)
             template = self._matmul_template(job, part, piece, reach, strip, offset)
-            buffers = (source, planes, scratch, products, *constants, result)
+            buffers = (source, sums, planes, scratch, products, *constants, result)
             task = Task(Kind.COMPUTE, core, job.layer, rank, Side(template, buffers, (group,)))
             before = tasks_for(done, part.reach(job.blocks.window, piece))
             completed.append((piece, graph.add(task, before)))
@@ -348,6 +363,7 @@ class _Builder:
         job: _Matmul,
         members: list[tuple[Part, int, int]],
         gathered: list[tuple[Box, int, Done]],
+        scratches: list[tuple[int, int]],
         piece: Box,
         owner: int,
         constants: tuple[int, int, int],
@@ -360,14 +376,13 @@ class _Builder:
             # every core begins with the piece whose sum it owns, so that others can add to it
             rank = (owner - member) % len(members)
             reach, source, done = gathered[member]
-            size = part.planes * piece.size * byte_width(job.widths.accumulator)
-            planes = graph.buffer(core, size)
-            scratch = graph.buffer(core, gathered_bytes(part, job.blocks.window, reach))
+            total = graph.buffer(core, piece.size * byte_width(job.widths.accumulator))
+            planes, scratch = scratches[member]
             template = self._matmul_template(job, part, piece, reach, None, 0)
-            side = Side(template, (source, planes, scratch), (group,))
+            side = Side(template, (source, total, planes, scratch), (group,))
             before = tasks_for(done, part.reach(job.blocks.window, piece))
             task = graph.add(Task(Kind.COMPUTE, core, job.layer, rank, side), before)
-            sums.append((planes, task))
+            sums.append((total, task))
         core = members[owner][1]
         result = graph.buffer(core, piece.size * job.value.element_bytes)
         products = graph.buffer(core, piece.size * byte_width(job.widths.product))

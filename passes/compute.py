@@ -11,7 +11,7 @@ from imccompiler.passes.template import Template, TemplateBuilder
 from imccompiler.program.isa import Op, byte_width
 
 # registers
-IN, OUT, FROM, TO, SECOND = 0, 1, 2, 3, 4
+IN, OUT, FROM, TO, SECOND, MORE = 0, 1, 2, 3, 4, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,9 @@ def matmul_template(
 ) -> Template:
     """Multiply every window of a piece, sum the row blocks; complete it if it is the whole sum.
 
-    Buffers: 0 input box, 1 planes (sums first), 2 gathered inputs; with `finish` (positions the
-    constants cover) also 3 products, 4 bias, 5 multiplier, 6 shift, 7 result.
+    Buffers: 0 input box, 1 sums (the first row block's plane), 2 planes of the other row blocks,
+    3 gathered inputs; with `finish` (positions the constants cover) also 4 products, 5 bias,
+    6 multiplier, 7 shift, 8 result.
     Number 0: the part's first crossbar group.
     """
     b = TemplateBuilder(layer)
@@ -63,6 +64,8 @@ def matmul_template(
     plane_bytes = shape.positions * part.columns * accumulator_bytes
     b.point(IN, 0, shape.offset)
     b.point(OUT, 1)
+    if part.planes > 1:
+        b.point(MORE, 2)
     step_x = window.stride[1] * shape.reach.channels
     row = window.stride[0] * shape.reach.width * shape.reach.channels
     b.widths(widths.activation, widths.accumulator)
@@ -70,22 +73,27 @@ def matmul_template(
         with b.loop(shape.box.width):
             for group, call in enumerate(part.calls):
                 source = _input_of(b, call.block, part, window, shape.reach, group)
-                b.advance(
-                    TO,
-                    call.plane * plane_bytes + (call.out0 - part.out0) * accumulator_bytes,
-                    OUT,
-                )
+                column = (call.out0 - part.out0) * accumulator_bytes
+                if call.plane == 0:
+                    b.advance(TO, column, OUT)
+                else:
+                    b.advance(TO, (call.plane - 1) * plane_bytes + column, MORE)
                 b.mvmul(TO, source, group)
             if shape.positions > 1:
                 b.advance(IN, step_x)
                 b.advance(OUT, part.columns * accumulator_bytes)
+                if part.planes > 1:
+                    b.advance(MORE, part.columns * accumulator_bytes)
         if shape.box.height > 1:
             b.advance(IN, row - shape.box.width * step_x)
     elements = shape.positions * part.columns
     for plane in range(1, part.planes):
-        _accumulate(b, elements, widths, plane_buffer=1, plane_offset=plane * plane_bytes)
+        b.widths(widths.accumulator, widths.accumulator)
+        b.point(OUT, 1)
+        b.point(FROM, 2, (plane - 1) * plane_bytes)
+        b.vector(Op.VVADD, OUT, OUT, FROM, elements)
     if finish is not None:
-        _finish(b, shape.positions, part.columns, widths, finish, (1, 3, 4, 5, 6, 7), result_offset)
+        _finish(b, shape.positions, part.columns, widths, finish, (1, 4, 5, 6, 7, 8), result_offset)
     return b.build(tuple(-(-(c.out1 - c.out0) // columns_per_crossbar) for c in part.calls))
 
 
@@ -147,20 +155,11 @@ def _input_of(
     done = 0
     for offset, length in pieces:
         b.advance(FROM, offset, IN)
-        b.point(SECOND, 2, before + done)
+        b.point(SECOND, 3, before + done)
         b.move(SECOND, FROM, length)
         done += length
-    b.point(SECOND, 2, before)
+    b.point(SECOND, 3, before)
     return SECOND
-
-
-def _accumulate(
-    b: TemplateBuilder, elements: int, widths: Widths, *, plane_buffer: int, plane_offset: int
-) -> None:
-    b.widths(widths.accumulator, widths.accumulator)
-    b.point(OUT, plane_buffer)
-    b.point(FROM, plane_buffer, plane_offset)
-    b.vector(Op.VVADD, OUT, OUT, FROM, elements)
 
 
 def _finish(

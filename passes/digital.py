@@ -80,7 +80,6 @@ class DigitalBuilder:
         self._store = store
         self._constants: dict[tuple[Any, ...], int] = {}
         self._templates: dict[tuple[Any, ...], Template] = {}
-        self._next_core = 0
         memory = machine.main_kind.local_memory.kib * 1024
         self._strip = max(1, min(2048, memory // (CONSTANT_SHARE * CONSTANT_BYTES)))
 
@@ -127,12 +126,12 @@ class DigitalBuilder:
         return [(t.core, t.box) for t in self._values[job.operands[0]].tiles]
 
     def _one_core(self, job: _Job) -> int:
-        """A core for an operator that is not split: a pinned one, else in turn."""
+        """A core for an operator that is not split: a pinned one, else one with much memory."""
         if job.op.placement is not None:
             return job.op.placement.cores[0]
-        candidates = sorted({t.core for t in self._values[job.operands[0]].tiles})
-        self._next_core += 1
-        return candidates[self._next_core % len(candidates)]
+        graph = self._graph
+        used = np.bincount(graph.buffer_core, graph.buffer_bytes, self._machine.core_count)
+        return int(used.argmin())
 
     # ---- integer forms
 

@@ -94,7 +94,7 @@ def simulate(
     costs = timing_tables.build(program, machine, group_rows(program, machine))
     state = timing_run.run(program, machine, costs, images=images, events=events)
     image_end = np.maximum.accumulate(state.image_end_ps) / _PS_PER_NS
-    by_layer = _energies(program, costs, state.executions) / images
+    by_layer = _energies(program, costs, state) / images
     active = np.flatnonzero(np.diff(program.core_start)).tolist()
     components = dict(zip(COMPONENTS, by_layer.sum(axis=0).tolist(), strict=True))
     components["static"] = static_mw(machine, active) * float(image_end[-1]) / images
@@ -107,7 +107,7 @@ def simulate(
         energy_pj_by_layer=by_layer,
         busy_ns=state.busy_ps / _PS_PER_NS,
         layer_span_ns=_spans(state.layer_span_ps),
-        executed=_executed(program, state.executions),
+        executed=_executed(program, state.runs),
         events=_events(program, state) if events else None,
     )
 
@@ -138,22 +138,17 @@ def _finish(state: State) -> NDArray[np.float64]:
     return state.core[:, LEFT_PS] / _PS_PER_NS
 
 
-def _energies(
-    program: Program, costs: CostTables, executions: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _energies(program: Program, costs: CostTables, state: State) -> NDArray[np.float64]:
     """Dynamic energy of the run, shape (layers, components)."""
-    noc = COMPONENTS.index("noc")
-    by_layer = np.zeros((len(program.layers), len(COMPONENTS)))
-    for pair in range(executions.shape[1]):
-        run = np.flatnonzero(executions[:, pair] * (program.code[:, OP] >= Op.MVMUL))
-        each = costs.energies[costs.row[run] + pair]
-        each[:, noc] += costs.noc_pj[run]
-        each *= executions[run, pair, None]
-        layer = program.code[run, LAYER]
-        for component in np.flatnonzero(each.any(axis=0)):
-            by_layer[:, component] += np.bincount(
-                layer, weights=each[:, component], minlength=len(by_layer)
-            )
+    layers = len(program.layers)
+    by_layer = np.zeros((layers, len(COMPONENTS)))
+    spent = costs.energies * state.row_runs[:, None]
+    for component in np.flatnonzero(spent.any(axis=0)):
+        by_layer[:, component] = np.bincount(costs.layer, spent[:, component], layers)
+    messages = np.flatnonzero(costs.noc_pj)
+    by_layer[:, COMPONENTS.index("noc")] += np.bincount(
+        program.code[messages, LAYER], costs.noc_pj[messages] * state.runs[messages], layers
+    )
     return by_layer
 
 
@@ -163,8 +158,8 @@ def _spans(spans_ps: NDArray[np.int64]) -> NDArray[np.float64]:
     return spans
 
 
-def _executed(program: Program, executions: NDArray[np.int64]) -> dict[str, int]:
-    counts = np.bincount(program.code[:, OP], weights=executions.sum(axis=1))
+def _executed(program: Program, runs: NDArray[np.int64]) -> dict[str, int]:
+    counts = np.bincount(program.code[:, OP], weights=runs)
     return {Op(op).name.lower(): int(counts[op]) for op in np.flatnonzero(counts).tolist()}
 
 

@@ -124,7 +124,8 @@ class State(NamedTuple):
         group: Slot of the operation at work, and when the group is free, shape (groups, 2).
         raised: Event counts, shape (cores, 32).
         items: What is in the switches, linked lists, shape (capacity, ITEM_SIZE).
-        executions: How often each instruction was run at each width pair, shape (n, pairs).
+        runs: How often each instruction was run, shape (n,).
+        row_runs: How often each row of `costs` was run, shape (rows,).
         image_end_ps: Shape (images,).
         busy_ps: Shape (cores, UNITS).
         layer_span_ps: First start and last end, shape (layers, 2).
@@ -141,7 +142,8 @@ class State(NamedTuple):
     group: Ints
     raised: Ints
     items: Ints
-    executions: Ints
+    runs: Ints
+    row_runs: Ints
     image_end_ps: Ints
     busy_ps: Ints
     layer_span_ps: Ints
@@ -249,7 +251,7 @@ def _front_end(t: Tables, s: State, c: int, now: int) -> bool:
         now += period
         if instruction >= 0:
             op = t.code[instruction, OP]
-            s.executions[instruction, core[PAIR]] += 1
+            s.runs[instruction] += 1
             if op > _LOOP:
                 if core[PAIR] == 0 and op < _FIRST_TRANSFER and op != _MVWR:
                     s.top[FAULT] = instruction
@@ -321,6 +323,7 @@ def _decode(t: Tables, s: State, c: int, instruction: int, image: int) -> None:
     entry, row = s.pending[c], t.row[instruction] + s.core[c, PAIR]
     entry[INSTRUCTION], entry[ROW], entry[OP_IMAGE] = instruction, row, image
     entry[DONE_PS] = NEVER
+    s.row_runs[row] += 1
     _set_range(t, s, c, READ1, READ1_FROM)
     _set_range(t, s, c, READ2, READ2_FROM)
     _set_range(t, s, c, WRITE, WRITE_FROM)

@@ -32,7 +32,7 @@ def run(
             run takes seconds of simulated time.
     """
     tables = _tables(program, machine, costs, images)
-    state = _state(program, tables, len(costs.pairs), events=events)
+    state = _state(program, tables, events=events)
     k.start(tables, state)
     while (status := k.run(tables, state)) != k.FINISHED:
         if status == k.MORE_ITEMS:
@@ -93,7 +93,7 @@ def _sharing(program: Program) -> tuple[Ints, Ints]:
     return start, np.array([g for p in partners for g in sorted(p)], np.int64)
 
 
-def _state(program: Program, tables: k.Tables, pairs: int, *, events: bool) -> k.State:
+def _state(program: Program, tables: k.Tables, *, events: bool) -> k.State:
     cores, groups = program.core_count, len(program.groups)
     core = np.zeros((cores, k.CORE_SIZE), np.int64)
     nothing = [k.DECODED, k.LATCH_SLOT, k.ITEM_FIRST, k.ITEM_LAST, k.RECEIVE_FROM, k.READY_AT]
@@ -118,7 +118,8 @@ def _state(program: Program, tables: k.Tables, pairs: int, *, events: bool) -> k
         group=np.zeros((groups, 2), np.int64),
         raised=np.zeros((cores, _EVENTS), np.int64),
         items=items,
-        executions=np.zeros((len(program.code), pairs), np.int64),
+        runs=np.zeros(len(program.code), np.int64),
+        row_runs=np.zeros(len(tables.costs), np.int64),
         image_end_ps=np.zeros(tables.images, np.int64),
         busy_ps=np.zeros((cores, k.UNITS), np.int64),
         layer_span_ps=span,

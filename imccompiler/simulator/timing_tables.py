@@ -1,7 +1,7 @@
 """What each instruction costs on a machine, as tables for the timing kernel.
 
-Times and energies come from the cost room. Instructions that differ only in addresses share a
-row; each row stands once for every pair of bit widths that the program sets.
+Times and energies come from the cost room. Instructions of a layer that differ only in addresses
+share a row; each row stands once for every pair of bit widths that the program sets.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from imccompiler.cost.network import NetworkTiming, hops
 from imccompiler.cost.timing import CoreTiming
 from imccompiler.hardware.schema import CoreKind, Machine
 from imccompiler.program.artifact import Function, Program
-from imccompiler.program.isa import AUX, IMM, OP, RD, RS1, RS2, Op
+from imccompiler.program.isa import AUX, IMM, LAYER, OP, RD, RS1, RS2, Op
 from imccompiler.program.tiles import CROSSBARS, OUTPUTS, ROWS
 from imccompiler.simulator import timing_kernel as k
 from imccompiler.simulator.functions import operand_bytes
@@ -43,6 +43,7 @@ class CostTables:
         target: As in `timing_kernel.Tables`.
         costs: Shape (rows, COST_SIZE).
         energies: Shape (rows, components), in pJ.
+        layer: Of each row, shape (rows,).
         noc_pj: Of messages and events by instruction, shape (n,).
     """
 
@@ -51,13 +52,14 @@ class CostTables:
     target: Ints
     costs: Ints
     energies: NDArray[np.float64]
+    layer: Ints
     noc_pj: NDArray[np.float64]
 
 
 def build(program: Program, machine: Machine, groups: Ints) -> CostTables:
     """The tables of a program; `groups` are the rows of the group table that it drives."""
     code = program.code
-    op, imm, aux = (code[:, column].astype(np.int64) for column in (OP, IMM, AUX))
+    op, imm, aux, layer = (code[:, column].astype(np.int64) for column in (OP, IMM, AUX, LAYER))
     core = core_of_instruction(program)
     sets_widths = op == Op.SETBW
     set_pairs, set_pair = np.unique(code[sets_widths][:, [IMM, AUX]], axis=0, return_inverse=True)
@@ -70,7 +72,7 @@ def build(program: Program, machine: Machine, groups: Ints) -> CostTables:
     calls = (op == Op.VFUN) * (aux + 1)
     size = np.where(groups >= 0, groups, imm)
     acts = op >= Op.MVMUL
-    shapes, shape = _distinct(kind[acts], op[acts], size[acts], calls[acts])
+    shapes, shape = _distinct(*(column[acts] for column in (kind, op, size, calls, layer)))
     row = np.zeros(len(code), np.int64)
     row[acts] = (shape + 1) * len(pairs)
 
@@ -98,6 +100,7 @@ def build(program: Program, machine: Machine, groups: Ints) -> CostTables:
         target=target,
         costs=costs.reshape(-1, k.COST_SIZE),
         energies=energies.reshape(-1, len(energy.COMPONENTS)),
+        layer=np.repeat(np.concatenate([[0], shapes[:, 4]]), len(pairs)),
         noc_pj=_message_energies(code, core, machine),
     )
 

@@ -104,7 +104,7 @@ def _tiny() -> onnx.ModelProto:
         (lambda m: m.graph.node[1].__setattr__("domain", "com.acme"), "node 'b'.*'com.acme'"),
         (lambda m: m.graph.node[1].__setattr__("op_type", "Relux"), "node 'b'.*'Relux'"),
         (lambda m: m.graph.initializer.append(m.graph.initializer[0]), "'w': is given twice"),
-        (lambda m: m.graph.initializer[0].dims.__setitem__(0, 4), "'w'|shapes"),
+        (lambda m: m.graph.initializer[0].dims.__setitem__(0, 4), "shapes do not fit"),
         (lambda m: m.graph.initializer[0].dims.__setitem__(0, -3), "'w'"),
         (lambda m: m.graph.initializer[0].ClearField("raw_data"), "'w'"),
         (lambda m: m.graph.initializer[0].__setattr__("data_type", 8), "'w'"),
@@ -116,6 +116,8 @@ def _tiny() -> onnx.ModelProto:
             "'w': contains NaN",
         ),
         (lambda m: m.graph.output[0].type.tensor_type.shape.dim.add(), "shapes|shape"),
+        (lambda m: m.graph.node[1].input.append("h"), "node 'b'.*is not sound"),
+        (lambda m: m.graph.node[1].attribute.add(name="a", i=1, type=2), "node 'b'.*not sound"),
         (lambda m: m.graph.sparse_initializer.add(), "sparse"),
     ],
 )

@@ -84,7 +84,6 @@ def test_tiles(program, machine, tile, column, value, message):
 @pytest.mark.parametrize(
     ("group", "column", "value", "message"),
     [
-        (0, 1, 1, "sorted by core and number"),
         (1, 0, -1, "names no group of its core"),
         (1, 3, 2, "tiles that are not there"),
         (0, 3, 1, "belongs to no group"),
@@ -93,6 +92,12 @@ def test_tiles(program, machine, tile, column, value, message):
 def test_groups(program, machine, group, column, value, message):
     program.groups[group, column] = value
     with pytest.raises(ProgramError, match=message):
+        validate(program, machine)
+
+
+def test_groups_are_sorted(program, machine):
+    program.groups[:, 1] = 1, 0
+    with pytest.raises(ProgramError, match="sorted by core and number"):
         validate(program, machine)
 
 
