@@ -296,7 +296,10 @@ def search(
     *,
     trials: Annotated[int, typer.Option(min=1, help="Trials of the study in all.")] = 100,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    seed: Seed = 0,
+    seed: Annotated[int | None, typer.Option(help="In place of the space's.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers evaluate.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Search over networks, hardware and mapping at once."""
@@ -304,7 +307,13 @@ def search(
 
     with progress_bar() as progress:
         result = study.run(
-            space, trials=trials, workers=workers, output=output, seed=seed, progress=progress
+            space,
+            trials=trials,
+            workers=workers,
+            output=output,
+            seed=seed,
+            progress=progress,
+            scheduler=scheduler,
         )
     emit_json(result.as_json()) if json else print_tables(result.table())
 

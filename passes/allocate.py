@@ -14,8 +14,7 @@ from imccompiler.passes.base import CompileContext, ImcPass
 from imccompiler.passes.schedule import Planned, planned
 from imccompiler.passes.taskgraph import TaskGraph
 
-ALIGNMENT = 8
-GAP_BYTES = 8  # buffers that touch would seem to overlap where hazards are checked inclusively
+GAP_BYTES = 1  # buffers that touch would seem to overlap where hazards are checked inclusively
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +57,7 @@ def _allocate(context: CompileContext, plan: Planned) -> Allocation:
     capacity = context.machine.main_kind.local_memory.kib * 1024
     core = np.array(graph.buffer_core, np.int64)
     size = np.array(graph.buffer_bytes, np.int64)
-    padded = -(-(size + GAP_BYTES) // ALIGNMENT) * ALIGNMENT
+    padded = size + GAP_BYTES
     address = np.zeros(len(core), np.int64)
     used = np.bincount(core, padded, cores).astype(np.int64)
     by_core = np.argsort(core, kind="stable")
@@ -71,9 +70,7 @@ def _allocate(context: CompileContext, plan: Planned) -> Allocation:
         first, last = _lifetimes(graph, plan)
         for c in crowded:
             mine = by_core[starts[c] : starts[c + 1]]
-            address[mine], used[c] = pack_intervals(
-                padded[mine], first[mine], last[mine], capacity
-            )
+            address[mine], used[c] = pack_intervals(padded[mine], first[mine], last[mine], capacity)
             if used[c] > capacity:
                 raise DoesNotFitError(
                     "the data does not fit a core's local memory",

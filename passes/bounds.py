@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from imccompiler.passes.durations import TaskTimes
 from imccompiler.passes.taskgraph import Kind, TaskGraph
 
 
@@ -20,9 +20,7 @@ class Bound:
     interval_binds: str
 
 
-def latency_bound(
-    graph: TaskGraph, own_ns: Sequence[float], sender_ns: Sequence[float], cores: int
-) -> Bound:
+def latency_bound(graph: TaskGraph, times: TaskTimes, cores: int) -> Bound:
     """Bounds for one image and for the interval between images.
 
     Latency: the critical path, and for each core (and for the global memory) the least head of
@@ -32,6 +30,7 @@ def latency_bound(
     count = len(graph.tasks)
     if count == 0:
         return Bound(0.0, "nothing", 0.0, "nothing")
+    own_ns = times.own_ns.tolist()
     head = np.zeros(count)
     tail = np.zeros(count)
     for task in range(count):  # tasks are numbered in topological order
@@ -42,7 +41,7 @@ def latency_bound(
         reach = tail[task] + own_ns[task]
         for p in graph.predecessors[task]:
             tail[p] = max(tail[p], reach)
-    own, sent = np.asarray(own_ns), np.asarray(sender_ns)
+    own, sent = times.own_ns, times.sender_ns
     path = float((head + own + tail).max())
     best = (path, "critical path")
     busiest = (0.0, "nothing")

@@ -43,7 +43,7 @@ from imccompiler.passes.values import Done, Gatherer, Tile, Value, tasks_for
 from imccompiler.program.artifact import Function, Port, Quantization
 from imccompiler.program.isa import byte_width
 
-CONSTANT_SHARE = 8  # all layers' constants may take this fraction of a local memory
+CONSTANT_SHARE = 16  # all layers' constants may take this fraction of a local memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,9 +285,7 @@ class _Builder:
         ]
         for owner, piece in enumerate(pieces):
             constants = self._constants(job, members[owner][1], box, strip)
-            self._shared_sum(
-                job, members, gathered, scratches, piece, owner, constants, strip
-            )
+            self._shared_sum(job, members, gathered, scratches, piece, owner, constants, strip)
 
     def _gather(
         self, job: _Matmul, member: tuple[Part, int, int], box: Box

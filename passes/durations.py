@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
 
 from imccompiler.cost.machine import MachineTiming
 from imccompiler.cost.network import NetworkTiming
@@ -19,8 +23,26 @@ TWO_OPERANDS = frozenset(
     {Op.VVADD, Op.VVSUB, Op.VVMAX, Op.VVMUL, Op.VVSLL, Op.VVSRA, Op.VVDMUL, Op.VVACC}
 )
 OUTPUT_WIDTH = frozenset({Op.VVMUL, Op.VVSLL, Op.VVSRA, Op.VVDMUL, Op.VAVG, Op.VVACC})
+SCALARS_A_PIECE = 1  # a pointer is advanced
 FUNCTIONS = frozenset({Op.VFUN, Op.VTANH, Op.VSIGM})
-DISPATCH_PERIODS = 3  # from the end of an operation to the start of the next, when one is in flight
+DISPATCH_PERIODS = 2  # from the end of an operation to the start of the next, when one is in flight
+MVMUL_PERIODS = 1  # a product passes one latch more
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TaskTimes:
+    """Times of tasks, shape (tasks,), in ns.
+
+    Attributes:
+        own_ns: Busy time of the task's core.
+        sender_ns: Busy time of the sender's core, for messages.
+        switch_ns: From the start until the sender's switch (for loads and stores the core's
+            switch and the global memory) is free again.
+    """
+
+    own_ns: NDArray[np.float64]
+    sender_ns: NDArray[np.float64]
+    switch_ns: NDArray[np.float64]
 
 
 class Durations:
@@ -39,36 +61,51 @@ class Durations:
         self._gap_ps = DISPATCH_PERIODS * timing.main.period_ps
         self._known: dict[int, int] = {}
 
-    def of(self, graph: TaskGraph) -> tuple[list[float], list[float]]:
-        """Busy time of every task on its core, and of the sender of every message."""
-        own: list[float] = []
-        sender: list[float] = []
+    def of(self, graph: TaskGraph) -> TaskTimes:
+        """Times of every task."""
+        own: list[int] = []
+        sender: list[int] = []
+        switch: list[int] = []
         for task in graph.tasks:
             if task.kind is Kind.MESSAGE:
-                sends, receives = self._message(task)
-                own.append(receives / PS_PER_NS)
-                sender.append(sends / PS_PER_NS)
+                sends, receives, travels = self._message(task)
+                own.append(receives)
+                sender.append(sends)
+                switch.append(travels)
             else:
-                own.append(self._template(task.side.template) / PS_PER_NS)
-                sender.append(0.0)
-        return own, sender
+                own.append(self._template(task.side.template))
+                sender.append(0)
+                switch.append(own[-1] if task.kind in (Kind.LOAD, Kind.STORE) else 0)
+        return TaskTimes(
+            np.array(own, np.float64) / PS_PER_NS,
+            np.array(sender, np.float64) / PS_PER_NS,
+            np.array(switch, np.float64) / PS_PER_NS,
+        )
 
-    def _message(self, task: Task) -> tuple[int, int]:
-        """Both sides of a message whose sides begin together: (sender, receiver).
+    def _message(self, task: Task) -> tuple[int, int, int]:
+        """Both sides of a message whose sides begin together: (sender, receiver, switch).
 
-        A piece: two flits to agree, the sender reads, the data travels, the receiver writes;
-        the next piece waits until the receiver is ready again.
+        A piece: two flits to agree, the sender reads, the data travels, the receiver writes. The
+        sender asks for the next one as soon as the data has left its switch, the receiver answers
+        once it has written. The sender's switch is busy until the last piece has left it.
         """
         pieces, size = task.payload
         port = self._core.port
         sending = int(self._network.send_ps(port, task.peer, task.core, size))
-        delivery = int(self._network.delivery_ps(port, port, task.peer, task.core, size))
-        scalars = 2 * self._core.period_ps
+        travel = int(self._network.message_ps(task.peer, task.core, size))
+        delivery = sending + travel + port.write_ps(size)
+        asks, answers = (
+            int(self._network.message_ps(a, b, 1))
+            for a, b in ((task.peer, task.core), (task.core, task.peer))
+        )
+        written = port.write_ps(size) + self._gap_ps + SCALARS_A_PIECE * self._core.period_ps
+        again = max(asks, written) + answers + port.read_ps(size) + travel
         receive_alone = port.write_ps(size) + self._gap_ps
         rest = self._template(task.side.template) - pieces * receive_alone
-        before = (pieces - 1) * (delivery + self._gap_ps + scalars)
-        send = before + sending + self._gap_ps + scalars
-        return send, before + delivery + self._gap_ps + max(rest, 0)
+        before = (pieces - 1) * again
+        send = before + sending + self._gap_ps
+        receive = before + delivery + self._gap_ps + max(rest, 0)
+        return send, receive, before + sending + travel
 
     def _template(self, template: Template) -> int:
         key = id(template)
@@ -106,7 +143,8 @@ class Durations:
             return core.period_ps
         i, o = byte_width(widths[0]), byte_width(widths[1])
         if op == Op.MVMUL:
-            return core.mvmul_ps(widths[0], groups[n], widths[1]) + self._gap_ps
+            latch = MVMUL_PERIODS * core.period_ps
+            return core.mvmul_ps(widths[0], groups[n], widths[1]) + self._gap_ps + latch
         if op in FUNCTIONS:
             return self._function(self._functions[row[AUX]], n) + self._gap_ps
         if op < Op.LD:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.errors import InternalError, PassError
+from imccompiler.passes.durations import TaskTimes
 from imccompiler.passes.taskgraph import Kind, TaskGraph
 
 PATIENCE_NS = 10_000.0
@@ -40,8 +41,7 @@ class Schedule:
 
 def list_schedule(
     graph: TaskGraph,
-    own_ns: Sequence[float],
-    sender_ns: Sequence[float],
+    times: TaskTimes,
     priority: Sequence[int],
     cores: int,
 ) -> Schedule:
@@ -49,8 +49,7 @@ def list_schedule(
 
     Args:
         graph: Tasks and predecessors.
-        own_ns: Busy time on the task's core.
-        sender_ns: Busy time on the sender's core, for messages.
+        times: Of the tasks.
         priority: Lower is more urgent.
         cores: Number of cores.
 
@@ -72,8 +71,9 @@ def list_schedule(
         core,
         peer,
         shared,
-        np.asarray(own_ns, np.float64),
-        np.asarray(sender_ns, np.float64),
+        times.own_ns,
+        times.sender_ns,
+        times.switch_ns,
         np.asarray(priority, np.int64),
         successor_start,
         successors,
@@ -107,8 +107,7 @@ def _successors(
 
 def schedule_in_order(
     graph: TaskGraph,
-    own_ns: Sequence[float],
-    sender_ns: Sequence[float],
+    times: TaskTimes,
     order: Sequence[int],
     cores: int,
 ) -> Schedule:
@@ -122,7 +121,13 @@ def schedule_in_order(
         raise PassError("the order does not name every task once", where="imc.order")
     start, end, peer_end = np.zeros(count), np.full(count, -1.0), np.zeros(count)
     free = [0.0] * cores
+    switch = [0.0] * cores
     global_free = 0.0
+    own, sender, busy = (
+        times.own_ns.tolist(),
+        times.sender_ns.tolist(),
+        times.switch_ns.tolist(),
+    )
     for number in order:
         task = graph.tasks[number]
         before = [end[p] for p in graph.predecessors[number]]
@@ -130,13 +135,14 @@ def schedule_in_order(
             raise PassError(f"task {number} stands before one it needs", where="imc.order")
         now = max(free[task.core], max(before, default=0.0))
         if task.peer >= 0:
-            now = max(now, free[task.peer])
+            now = max(now, free[task.peer], switch[task.peer], switch[task.core])
         if task.kind in (Kind.LOAD, Kind.STORE):
-            now = max(now, global_free)
-            global_free = now + own_ns[number]
+            now = max(now, global_free, switch[task.core])
+            global_free = switch[task.core] = now + busy[number]
         start[number] = now
-        end[number] = free[task.core] = now + own_ns[number]
+        end[number] = free[task.core] = now + own[number]
         if task.peer >= 0:
-            peer_end[number] = free[task.peer] = now + sender_ns[number]
+            peer_end[number] = free[task.peer] = now + sender[number]
+            switch[task.peer] = now + busy[number]
     makespan = max(float(end.max(initial=0.0)), float(peer_end.max(initial=0.0)))
     return Schedule(np.array(order, np.int64), start, end, peer_end, makespan)

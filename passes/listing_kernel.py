@@ -68,6 +68,7 @@ def run(
     shared: Any,
     own: Any,
     sender: Any,
+    switch: Any,
     priority: Any,
     successor_start: Any,
     successors: Any,
@@ -94,6 +95,7 @@ def run(
     able_keys, able_items = np.empty(slots), np.empty(slots, np.int64)
     future_size, able_size = np.zeros(cores, np.int64), np.zeros(cores, np.int64)
     free = np.zeros(cores + 1)
+    switch_free = np.zeros(cores)
     wake = np.full(cores, NEVER)
     queue_keys, queue_items = (
         np.empty(4 * slots + cores + 16),
@@ -136,9 +138,13 @@ def run(
                     continue
                 hold = 0.0
                 if peer[item] >= 0:
-                    hold = free[peer[item]] if core[item] == c else free[core[item]]
+                    hold = max(
+                        free[peer[item]] if core[item] == c else free[core[item]],
+                        switch_free[peer[item]],
+                        switch_free[core[item]],
+                    )
                 elif shared[item]:
-                    hold = free[cores]
+                    hold = max(free[cores], switch_free[c])
                 if hold > now:
                     _push(future_keys, future_items, base, future_size, c, hold, item)
                     held_until = min(held_until, hold)
@@ -156,8 +162,10 @@ def run(
             if peer[task] >= 0:
                 peer_end[task] = now + sender[task]
                 free[peer[task]] = peer_end[task]
+                switch_free[peer[task]] = now + switch[task]
             if shared[task]:
-                free[cores] = finish
+                free[cores] = now + switch[task]
+                switch_free[c] = now + switch[task]
             for at in range(successor_start[task], successor_start[task + 1]):
                 s = successors[at]
                 ready[s] = max(ready[s], finish)

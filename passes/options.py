@@ -12,7 +12,7 @@ from imccompiler.ir.decisions import Replication
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.blocks import LayerBlocks, Part, layer_blocks, parts_of_copy
 from imccompiler.passes.compute import gathered_bytes
-from imccompiler.passes.geometry import Box, best_grid, cut_grid
+from imccompiler.passes.geometry import Box, best_grid, cut, cut_grid
 from imccompiler.program.isa import byte_width
 
 EXCHANGE_WEIGHT = 2
@@ -54,7 +54,7 @@ def layer_options(op: MatmulOp, machine: Machine, whole: Box, times: MachineTimi
     options: list[Option] = []
     seen: set[tuple[int, int, int, int]] = set()
     for column_split in _splits(len(blocks.column_units)):
-        for row_split in _splits(blocks.row_blocks):
+        for row_split in _row_splits(blocks):
             parts = parts_of_copy(blocks, row_split, column_split)
             largest = max(p.crossbars(blocks.columns_per_crossbar) for p in parts)
             if largest > capacity:
@@ -140,6 +140,29 @@ def part_time_ns(
 def _splits(units: int) -> list[int]:
     """Split counts that give distinct largest shares."""
     return sorted({-(-units // share) for share in range(1, units + 1)})
+
+
+def _row_splits(blocks: LayerBlocks) -> list[int]:
+    """Splits of the row blocks in which no share reaches over channels that it needs in part.
+
+    A share that has some taps of one block of channels and some of the next would need the input
+    of both; shares are whole blocks of channels, or lie inside one.
+    """
+    row_blocks = blocks.packs[0].row_blocks
+    edges = {0, len(row_blocks)} | {
+        i
+        for i in range(1, len(row_blocks))
+        if row_blocks[i].segments[0].channel != row_blocks[i - 1].segments[0].channel
+        and len(row_blocks[i].segments) == 1
+    }
+    return [
+        split
+        for split in _splits(len(row_blocks))
+        if all(
+            (a in edges and b in edges) or not any(a < e < b for e in edges)
+            for a, b in cut(len(row_blocks), split)
+        )
+    ]
 
 
 def _copy_counts(whole: Box, most: int) -> list[int]:

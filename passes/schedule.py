@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,7 +15,7 @@ from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
 from imccompiler.passes.bounds import Bound, latency_bound
 from imccompiler.passes.build import Built, build
-from imccompiler.passes.durations import Durations
+from imccompiler.passes.durations import Durations, TaskTimes
 from imccompiler.passes.listing import Schedule, list_schedule, schedule_in_order
 from imccompiler.passes.taskgraph import Kind
 
@@ -28,8 +27,7 @@ class Planned:
     """A task graph with its times and its schedule."""
 
     built: Built
-    own_ns: Sequence[float]
-    sender_ns: Sequence[float]
+    times: TaskTimes
     schedule: Schedule
     bound: Bound
 
@@ -97,14 +95,14 @@ def planned(context: CompileContext, module: ModuleOp) -> Planned:
     built = build(context, module)
 
     def compute() -> Planned:
-        own, sender = Durations(context.machine, built.functions).of(built.graph)
+        times = Durations(context.machine, built.functions).of(built.graph)
         cores = context.machine.core_count
         if order.tasks:
-            schedule = schedule_in_order(built.graph, own, sender, order.tasks, cores)
+            schedule = schedule_in_order(built.graph, times, order.tasks, cores)
         else:
-            schedule = list_schedule(built.graph, own, sender, priorities(built), cores)
-        bound = latency_bound(built.graph, own, sender, cores)
-        return Planned(built, own, sender, schedule, bound)
+            schedule = list_schedule(built.graph, times, priorities(built), cores)
+        bound = latency_bound(built.graph, times, cores)
+        return Planned(built, times, schedule, bound)
 
     return context.analysis(f"schedule {order.policy} {hash(order.tasks)}", module, compute)
 

@@ -104,7 +104,14 @@ class Gatherer:
         return result
 
     def fill(
-        self, box: Box, whole: Box, core: int, buffer: int, layer: int, rank: int, padding: int,
+        self,
+        box: Box,
+        whole: Box,
+        core: int,
+        buffer: int,
+        layer: int,
+        rank: int,
+        padding: int,
         after: tuple[int, ...],
     ) -> Done:
         """Fill what lies outside the tensor."""

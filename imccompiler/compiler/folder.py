@@ -70,6 +70,8 @@ def output_folder(path: Path) -> Generator[Path]:
             if old.exists():
                 old.rename(path)
             raise
+    except OSError as error:
+        raise UserInputError(f"cannot be written: {error}", where=str(path)) from error
     finally:
         shutil.rmtree(room, ignore_errors=True)
 

@@ -78,7 +78,9 @@ def simulated_section(
         images=images,
         latency_ns=timing.latency_ns,
         interval_ns=timing.interval_ns,
-        energy_pj=energy_section(timing.energy_pj, dict(zip(program.layers, by_layer, strict=True))),
+        energy_pj=energy_section(
+            timing.energy_pj, dict(zip(program.layers, by_layer, strict=True))
+        ),
         latency_deviation=(timing.latency_ns - planned_ns) / planned_ns if planned_ns else None,
         core_utilisation=tuple(busiest.clip(0.0, 1.0).tolist()),
     )

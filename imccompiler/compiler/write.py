@@ -22,11 +22,12 @@ from imccompiler.compiler.folder import (
     write_report,
 )
 from imccompiler.compiler.simulation import simulate_into
+from imccompiler.errors import InternalError, ProgramError
 from imccompiler.hardware.load import content_hash, dump
 from imccompiler.ir.text import print_module
 from imccompiler.program.artifact import Program
 from imccompiler.report.html import render
-from imccompiler.report.schema import Hashes
+from imccompiler.report.schema import Hashes, Report
 
 LARGEST_COPY_BYTES = 64 * 2**20
 """An ONNX file up to this size is copied into the folder, so that the folder can be moved."""
@@ -39,7 +40,7 @@ def write_folder(
     *,
     backend: str | None = None,
 ) -> Compilation:
-    """Write a compilation to a folder.
+    """Write a compilation to a folder; above effort 0 its program is simulated for it.
 
     Args:
         compilation: What to write.
@@ -52,6 +53,7 @@ def write_folder(
 
     Raises:
         UserInputError: The folder cannot be written.
+        InternalError: The emitted program breaks a rule of the instruction set.
     """
     with output_folder(target) as folder:
         model_file = _write_model(compilation, folder)
@@ -60,19 +62,28 @@ def write_folder(
         (folder / HARDWARE).write_text(dump(compilation.machine), encoding="utf-8")
         _write_ir(compilation, folder / IR, modules, hashes.hardware)
         program = compilation.program
-        if program is None:
-            (folder / PAGE).write_text(render(report), encoding="utf-8")
-        else:
+        if program is not None:
             from imccompiler.program.files import save  # noqa: PLC0415
 
             save(program, folder / PROGRAM)
-            report = simulate_into(folder, report, program, compilation.machine)
+        if program is not None and compilation.context.effort > 0:
+            report = _simulate(compilation, program, folder, report)
+        else:
+            (folder / PAGE).write_text(render(report), encoding="utf-8")
         if backend == "pimsim" and program is not None:
             from imccompiler.backends import pimsim  # noqa: PLC0415
 
             pimsim.write(program, compilation.machine, folder / backend)
         write_report(folder, report)
     return replace(compilation, report=report, folder=target)
+
+
+def _simulate(compilation: Compilation, program: Program, folder: Path, report: Report) -> Report:
+    try:
+        return simulate_into(folder, report, program, compilation.machine)
+    except ProgramError as error:
+        message = f"the emitted program breaks a rule: {error.message}"
+        raise InternalError(message, where=error.where) from error
 
 
 def _write_model(compilation: Compilation, folder: Path) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 
-from imccompiler.errors import IRError, ModelError
+from imccompiler.errors import ModelError
 from imccompiler.frontend.constants import Array
 from imccompiler.frontend.evaluate import Evaluator
 from imccompiler.frontend.graph import Graph, Node, TensorInfo
@@ -129,10 +129,7 @@ class ModuleBuilder:
         name = self._unique(f"{node.name}/{part}") if part else node.name
         kind = tensor_type(shape, dtype_of(operands[0]) if dtype is None else dtype)
         source = Source(node=name, op_type=node.op_type)
-        try:
-            encoded = to_attributes(attributes or {})
-        except IRError as error:
-            raise ModelError(error.message, where=node.where) from error
+        encoded = to_attributes(attributes or {})
         return self._append(DigitalOp(op_type, operands, kind, encoded, source))
 
     def reshape(self, node: Node, x: SSAValue, shape: Sequence[int], part: str) -> SSAValue:

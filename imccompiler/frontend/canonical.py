@@ -92,7 +92,7 @@ def canonical_attributes(
     if node.op_type not in {"Expand", "Reshape"}:  # static shapes say it already
         for position, name in ATTRIBUTE_INPUTS.get(node.op_type, {}).items():
             if node.input(position):
-                attributes[name] = constant(node.input(position)).tolist()
+                attributes[name] = constant(node.input(position)).ravel().tolist()
     for name in _DROPPED.get(node.op_type, ()):
         attributes.pop(name, None)
     if "axis" in attributes:
@@ -155,6 +155,11 @@ class _Case:
         value = self.attributes.get(name, default)
         return value[0] if isinstance(value, list) else value
 
+    def require(self, condition: bool, message: str) -> None:
+        """Raise a ModelError that names the node, unless `condition` holds."""
+        if not condition:
+            raise ModelError(message, where=self.node.where)
+
 
 def _result_shape(case: _Case) -> Attributes:
     return {"shape": list(case.result)}
@@ -172,8 +177,8 @@ def _unsqueeze(case: _Case) -> Attributes:
 
 def _reduce(case: _Case) -> Attributes:
     axes = case.attributes.get("axes") or []
-    if not axes and case.attributes.get("noop_with_empty_axes"):
-        raise ModelError("reduces no axis", where=case.node.where)
+    reduces = bool(axes) or not case.attributes.get("noop_with_empty_axes")
+    case.require(reduces, "reduces no axis")
     axes = case.axes(axes or range(len(case.x)), len(case.x))
     return {"axes": axes, "keepdims": case.attributes["keepdims"]}
 
@@ -198,6 +203,7 @@ def _pad(case: _Case) -> Attributes:
     axes = case.attributes.get("axes")
     axes = [_axis(case.node, axis, rank) for axis in (range(rank) if axes is None else axes)]
     given, pads = case.attributes["pads"], [0] * (2 * rank)
+    case.require(len(given) == 2 * len(axes), f"{len(given)} pads for {len(axes)} axes")
     for position, axis in enumerate(axes):
         pads[axis], pads[axis + rank] = given[position], given[position + len(axes)]
     value = case.scalar("constant_value", case.attributes.get("value", 0.0))
@@ -207,13 +213,13 @@ def _pad(case: _Case) -> Attributes:
 def _slice(case: _Case) -> Attributes:
     given = case.attributes
     count = len(given["starts"])
-    axes, steps = given.get("axes") or range(count), given.get("steps") or [1] * count
-    if 0 in steps:
-        raise ModelError("a step cannot be 0", where=case.node.where)
+    axes = given.get("axes") or list(range(count))
+    steps = given.get("steps") or [1] * count
+    lists = (axes, given["starts"], given["ends"], steps)
+    case.require(len({len(each) for each in lists}) == 1, "starts, ends, axes and steps differ")
+    case.require(0 not in steps, "a step cannot be 0")
     rows: list[tuple[int, int, int, int]] = []
-    for start, end, given_axis, step in zip(
-        given["starts"], given["ends"], axes, steps, strict=True
-    ):
+    for given_axis, start, end, step in zip(*lists, strict=True):
         axis = _axis(case.node, given_axis, len(case.x))
         size = case.x[axis]
         begin, stop, _ = slice(start, end, step).indices(size)
@@ -226,10 +232,12 @@ def _slice(case: _Case) -> Attributes:
 
 def _resize(case: _Case) -> Attributes:
     attributes = dict(case.attributes)
-    if attributes.pop("keep_aspect_ratio_policy", "stretch") != "stretch":
-        raise ModelError("keep_aspect_ratio_policy must be stretch", where=case.node.where)
+    policy = attributes.pop("keep_aspect_ratio_policy", "stretch")
+    case.require(policy == "stretch", "keep_aspect_ratio_policy must be stretch")
     axes = attributes.pop("axes", None) or list(range(len(case.x)))
     scales, sizes = attributes.pop("scales", None), attributes.pop("sizes", None)
+    given = scales or sizes or []
+    case.require(len(given) == len(axes), f"{len(given)} scales for {len(axes)} axes")
     full = [1.0] * len(case.x)
     for position, axis in enumerate(axes):
         full[axis] = scales[position] if scales else sizes[position] / case.x[axis]

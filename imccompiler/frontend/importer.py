@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.utils.exceptions import VerifyException
 
+from imccompiler.errors import IRError, ModelError
 from imccompiler.frontend.builder import ModuleBuilder
 from imccompiler.frontend.canonical import plain
 from imccompiler.frontend.constants import Constants, element_type
@@ -41,7 +43,10 @@ def import_graph(graph: Graph) -> tuple[ModuleOp, WeightStore]:
     for node in graph.nodes:
         if node.op_type in COMPUTED and builder.is_constant(node.outputs[0]):
             continue
-        PRODUCTS.get(node.op_type, import_digital)(builder, node)
+        try:
+            PRODUCTS.get(node.op_type, import_digital)(builder, node)
+        except (IRError, VerifyException) as error:
+            raise ModelError(f"cannot be imported: {error}", where=node.where) from error
     return builder.finish(), builder.store
 
 

@@ -45,7 +45,10 @@ def to_attribute(value: Value | Sequence[Any]) -> Attribute:
             return DenseArrayBase.from_list(f64, [float(item) for item in value])
         if all(isinstance(item, str) for item in value):
             return ArrayAttr([StringAttr(str(item)) for item in value])
-    raise IRError(f"a value of type {type(value).__name__} cannot be an attribute", hint="use numbers, strings, or lists of one")
+    raise IRError(
+        f"a value of type {type(value).__name__} cannot be an attribute",
+        hint="use numbers, strings, or lists of one",
+    )
 
 
 def from_attribute(attribute: Attribute) -> Value:

@@ -114,8 +114,17 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return _float_text(value)
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return f'"{"".join(_escaped(letter) for letter in value)}"'
     return f"[{', '.join(_text(v) for v in value)}]"
+
+
+def _escaped(letter: str) -> str:
+    """A letter in a string literal; control characters and line ends as their bytes."""
+    if letter in '"\\':
+        return "\\" + letter
+    if letter.isprintable():
+        return letter
+    return "".join(f"\\{byte:02X}" for byte in letter.encode("utf-8"))
 
 
 def _float_text(value: float) -> str:
@@ -128,22 +137,27 @@ def _float_text(value: float) -> str:
 
 def _parse_value(parser: AttrParser) -> Any:
     if parser.parse_optional_punctuation("[") is not None:
-        values: list[Any] = []
-        if parser.parse_optional_punctuation("]") is not None:
-            return ()
-        while True:
-            values.append(_parse_value(parser))
-            if parser.parse_optional_punctuation(",") is None:
-                break
-        parser.parse_punctuation("]")
-        return tuple(values)
+        return _parse_list(parser)
     if (text := parser.parse_optional_str_literal()) is not None:
         return text
+    if (data := parser.parse_optional_bytes_literal()) is not None:  # letters beyond ASCII
+        return data.decode("utf-8", errors="replace")
     if (flag := parser.parse_optional_boolean()) is not None:
         return flag
-    if parser.parse_optional_keyword("none") is not None:
-        return None
-    return parser.parse_number()
+    return None if parser.parse_optional_keyword("none") is not None else parser.parse_number()
+
+
+def _parse_list(parser: AttrParser) -> tuple[Any, ...]:
+    """The rest of a list after its opening bracket."""
+    values: list[Any] = []
+    if parser.parse_optional_punctuation("]") is not None:
+        return ()
+    while True:
+        values.append(_parse_value(parser))
+        if parser.parse_optional_punctuation(",") is None:
+            break
+    parser.parse_punctuation("]")
+    return tuple(values)
 
 
 def _convert(value: Any, hint: Any, where: str) -> Any:

@@ -53,7 +53,8 @@ class WeightStore:
         held = self._entries.get(key)
         if held is not None and not (held.dtype == value.dtype and np.array_equal(held, value)):
             raise IRError(f"weight {key!r} is already there with other values")
-        self._entries[key] = value
+        # contiguous, so that sums come out the same to the last bit after saving and loading
+        self._entries[key] = np.ascontiguousarray(value) if value.ndim else value
         return key
 
     def copy(self) -> WeightStore:
@@ -80,13 +81,14 @@ class WeightStore:
         Raises:
             IRError: The file cannot be written.
         """
+        from safetensors import SafetensorError  # noqa: PLC0415
         from safetensors.numpy import save_file  # noqa: PLC0415
 
         unfinished = path.with_name(path.name + ".unfinished")
         try:
             save_file({k: np.asarray(v, order="C") for k, v in self._entries.items()}, unfinished)
             unfinished.replace(path)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             raise IRError(f"cannot be written: {error}", where=str(path)) from error
 
     @staticmethod

@@ -18,6 +18,16 @@ from imccompiler.ir.verify import verify
 HINT = "see docs/ir.md for the dialect"
 
 
+class _Printer(Printer):
+    """Prints letters beyond ASCII as they are: xDSL reads them back, but not their escapes."""
+
+    def print_string_literal(self, string: str) -> None:
+        if string.isprintable() and not {'"', "\\"} & set(string):
+            self.print_string(f'"{string}"')
+        else:
+            super().print_string_literal(string)
+
+
 def new_context() -> Context:
     """A context that knows the `imc` and builtin dialects."""
     context = Context()
@@ -29,7 +39,7 @@ def new_context() -> Context:
 def print_module(module: ModuleOp, *, generic: bool = False) -> str:
     """The module as text, in the pretty form or in MLIR's generic form."""
     stream = io.StringIO()
-    Printer(stream=stream, print_generic_format=generic).print_op(module)
+    _Printer(stream=stream, print_generic_format=generic).print_op(module)
     return stream.getvalue() + "\n"
 
 

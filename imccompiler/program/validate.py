@@ -99,11 +99,7 @@ def _check_instructions(program: Program) -> None:
     op, imm, aux = code[:, OP], code[:, IMM], code[:, AUX]
     known = np.isin(op, [int(o) for o in Op])
     _require_code(program, known, "is no instruction")
-    registers = code[:, [RD, RS1, RS2]]
-    inside = (registers.min(axis=1) >= 0) & (registers.max(axis=1) < REGISTERS)
-    _require_code(program, inside, f"names a register outside r0 to r{REGISTERS - 1}")
-    pairs = np.where(op == Op.LD, code[:, RS1], np.where(op == Op.ST, code[:, RD], 0))
-    _require_code(program, pairs + 1 < REGISTERS, "needs a pair of registers for its address")
+    check_registers(program)
     counted = np.isin(op, list(_COUNTED))
     _require_code(program, ~counted | (imm >= 1), "must have a size of at least 1")
     widths = (np.minimum(imm, aux) >= 1) & (np.maximum(imm, aux) <= MAX_BITS)
@@ -121,6 +117,21 @@ def _check_instructions(program: Program) -> None:
     keys = own.astype(np.int64) << 32 | imm.astype(np.int64) & 0xFFFFFFFF
     exists = np.isin(keys, groups[:, 0] << 32 | groups[:, 1])
     _require_code(program, ~np.isin(op, list(MATRIX_OPS)) | exists, "names no group of its core")
+
+
+def check_registers(program: Program) -> None:
+    """Every register that an instruction names exists.
+
+    Raises:
+        ProgramError: One does not.
+    """
+    code = program.code
+    registers = code[:, [RD, RS1, RS2]]
+    inside = (registers.min(axis=1) >= 0) & (registers.max(axis=1) < REGISTERS)
+    _require_code(program, inside, f"names a register outside r0 to r{REGISTERS - 1}")
+    pairs = np.where(code[:, OP] == Op.LD, code[:, RS1], 0)
+    pairs = np.where(code[:, OP] == Op.ST, code[:, RD], pairs)
+    _require_code(program, pairs + 1 < REGISTERS, "needs a pair of registers for its address")
 
 
 def _check_loops(program: Program) -> None:

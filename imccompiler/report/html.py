@@ -129,13 +129,13 @@ def _metric(
     planned, simulated, bound = values
     return Metric(
         name=name,
-        text=text(planned),
+        text=text(planned if planned is not None else simulated),
         bars=tuple(
             Bar(kind, text(value), value / most)
             for kind, value in zip(KINDS, values, strict=True)
             if value is not None
         ),
-        above=units.times_text(planned if planned is not None else simulated, bound),
+        above=f"{units.times_text(planned, bound)} the bound" if planned and bound else "",
         binds=binds or "",
     )
 

@@ -132,4 +132,5 @@ def _matrix(op: Operation) -> tuple[int | None, int | None, int | None]:
 def as_mapping(decision: Decision) -> dict[str, Any]:
     """A decision as plain data, as `Decision.from_mapping` and a pin file take it."""
     fields = dataclasses.fields(cast("Any", decision))
-    return {f.name: getattr(decision, f.name) for f in fields}
+    values = ((f.name, getattr(decision, f.name)) for f in fields)
+    return {n: list(cast("Any", v)) if isinstance(v, tuple) else v for n, v in values}

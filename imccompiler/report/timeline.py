@@ -65,7 +65,7 @@ def core_timeline(events: Events, bins: int = BINS) -> Timeline:
 def layer_spans(events: Events, layers: Sequence[str]) -> tuple[Span, ...]:
     """When each layer begins and ends, in order of its beginning."""
     spans: list[Span] = []
-    for number in np.unique(events["layer"]).tolist():
+    for number in map(int, np.unique(events["layer"])):
         own = events[events["layer"] == number]
         if not 0 <= number < len(layers):
             continue

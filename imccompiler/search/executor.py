@@ -47,11 +47,12 @@ def workers_of(
         with _dask(scheduler) as workers:
             yield workers
     elif count == 1:
-        yield Workers(_Here(), 1)
+        with _one_thread():
+            yield Workers(_Here(), 1)
     else:
         pool = require("pebble").ProcessPool(
             max_workers=count,
-            initializer=problem_of,
+            initializer=begin_work,
             initargs=(payload,),
             context=multiprocessing.get_context("spawn"),
         )
@@ -60,6 +61,20 @@ def workers_of(
         finally:
             pool.stop()
             pool.join()
+
+
+def begin_work(payload: Payload) -> None:
+    """Make a new worker process ready: one thread, the space loaded."""
+    _one_thread()
+    problem_of(payload)
+
+
+def _one_thread() -> Any:
+    """Keep numpy's matrix products to one thread each; a context manager, to end that.
+
+    They are small: on two busy cores, waiting for a second thread made them ten times slower.
+    """
+    return require("threadpoolctl").threadpool_limits(1)
 
 
 def run_all(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imccompiler.errors import UserInputError
+from imccompiler.passes.base import Objective as MappingObjective
 from imccompiler.search.space import Space
 
 Candidate = tuple[int, ...]
@@ -99,7 +100,7 @@ class Design:
     network: str
     overrides: Mapping[str, Any]
     options: Mapping[str, Any]
-    objective: str
+    objective: MappingObjective
 
 
 def design_of(space: Space, values: Mapping[str, Any]) -> Design:

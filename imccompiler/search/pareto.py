@@ -98,7 +98,7 @@ def non_dominated(points: Points) -> NDArray[np.bool_]:
     """Which points no other beats: is at most as large in all and smaller in one; shape (n,)."""
     at_most = (points[:, None] <= points[None]).all(axis=2)
     below = (points[:, None] < points[None]).any(axis=2)
-    return ~(at_most & below).any(axis=0)
+    return np.logical_not((at_most & below).any(axis=0))
 
 
 def hypervolume(points: Points, ideal: Points, nadir: Points, *, reference: float = 1.1) -> float:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from xdsl.passes import ModulePass
-from xdsl.utils.arg_spec import ArgSpecParseError
+from xdsl.utils.exceptions import ArgSpecParseError
 
 from imccompiler.errors import PassError
 from imccompiler.passes import registry

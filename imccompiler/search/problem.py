@@ -20,7 +20,7 @@ from imccompiler.frontend import Network
 from imccompiler.hardware.load import content_hash, load, vary
 from imccompiler.hardware.schema import Machine
 from imccompiler.search.genes import Genome
-from imccompiler.search.read_space import SpaceFile, locate
+from imccompiler.search.reading import SpaceFile, locate
 from imccompiler.search.space import Data, Space
 
 DIGITS = "digits"

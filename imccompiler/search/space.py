@@ -85,7 +85,7 @@ def _data(value: Any) -> Any:
     return {"inputs": value} if isinstance(value, str) else value
 
 
-class Hardware(_Section):
+class HardwareSpace(_Section):
     """Machines: one to start from, and what varies."""
 
     base: str = Field(description="a preset's name or a YAML file")
@@ -96,14 +96,14 @@ class Hardware(_Section):
     )
 
     @model_validator(mode="after")
-    def _variants_not_empty(self) -> Hardware:
+    def _variants_not_empty(self) -> HardwareSpace:
         for name, choices in self.variants.items():
             if not choices:
                 raise ValueError(f"variant {name} needs at least one alternative")
         return self
 
 
-class Mapping_(_Section):
+class MappingSpace(_Section):
     """How networks are mapped: a pipeline, and the options of its passes that vary."""
 
     pipeline: str | None = Field(default=None, description="passes; else the default pipeline")
@@ -151,8 +151,8 @@ class Space(_Section):
     calibration: str | None = Field(
         default=None, description="`digits` or an npz file of the ports; else seeded noise"
     )
-    hardware: Hardware
-    mapping: Mapping_ = Mapping_()
+    hardware: HardwareSpace
+    mapping: MappingSpace = MappingSpace()
     objectives: tuple[Objective, ...] = Field(min_length=1)
     constraints: dict[Metric, Bounds] = {}
     sampler: SamplerName = "nsga2"

@@ -13,12 +13,12 @@ from imccompiler.errors import UserInputError
 from imccompiler.report.build import versions
 from imccompiler.search.executor import workers_of
 from imccompiler.search.explore import explore
-from imccompiler.search.front import FrontMember, export_front
+from imccompiler.search.front import FrontMember, export_front, front_json
 from imccompiler.search.genes import Genome
 from imccompiler.search.ledger import Ledger
-from imccompiler.search.pareto import front_of, hypervolume, points_of, usable
+from imccompiler.search.pareto import Points, front_of, hypervolume, points_of, usable
 from imccompiler.search.problem import Payload, Problem, problem_of
-from imccompiler.search.read_space import SpaceFile, read_space
+from imccompiler.search.reading import SpaceFile, read_space
 from imccompiler.search.samplers import sampler_of
 from imccompiler.search.space import SamplerName
 from imccompiler.search.trial import Trial
@@ -53,8 +53,6 @@ class Study:
 
     def as_json(self) -> dict[str, Any]:
         """The content of front.json."""
-        from imccompiler.search.front import front_json  # noqa: PLC0415
-
         return front_json(self.source.space, self.trials, self.front)
 
 
@@ -94,9 +92,7 @@ def run(
     sampler = sampler_of(source.space, problem.genome)
     with (
         Ledger(folder, problem.space_hash(), problem.identity(), versions()) as ledger,
-        workers_of(
-            payload, workers, timeout_s=source.space.timeout_s, scheduler=scheduler
-        ) as pool,
+        workers_of(payload, workers, timeout_s=source.space.timeout_s, scheduler=scheduler) as pool,
     ):
         done = explore(
             payload,
@@ -109,7 +105,9 @@ def run(
             progress=progress,
         )
         members = front_of(done, source.space)
-        front = export_front(problem, payload, done, members, folder, pool, progress=progress)
+        front = export_front(
+            problem, payload, members, folder, pool, trials=done, progress=progress
+        )
     return Study(source, tuple(done), front, folder)
 
 
@@ -148,8 +146,10 @@ def compare(
     source = read_space(space)
     payload = Payload.of(source)
     problem = problem_of(payload)
-    fronts: dict[tuple[str, int], Any] = {}
-    cases = [(sampler, seed) for sampler in samplers for seed in seeds]
+    fronts: dict[tuple[SamplerName, int], Points] = {}
+    cases: list[tuple[SamplerName, int]] = [
+        (sampler, seed) for sampler in samplers for seed in seeds
+    ]
     for count, (sampler, seed) in enumerate(cases):
         if progress is not None:
             progress(f"{sampler}, seed {seed}", count, len(cases))
@@ -180,5 +180,3 @@ def _in_memory(
             recorded={},
             record=lambda _: None,
         )
-
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
 
 from imccompiler.errors import DoesNotFitError, UserInputError
@@ -92,12 +92,7 @@ def to_json(trial: Trial) -> dict[str, Any]:
     if outcome.reason is not None:
         data["reason"] = outcome.reason
     if shortage is not None:
-        data["shortage"] = {
-            "demand": shortage.demand,
-            "capacity": shortage.capacity,
-            "unit": shortage.unit,
-            "levers": list(shortage.levers),
-        }
+        data["shortage"] = asdict(shortage)
     return data
 
 
@@ -108,20 +103,18 @@ def from_json(data: Mapping[str, Any]) -> Trial:
         UserInputError: It is not the data of a trial.
     """
     try:
-        shortage = cast("dict[str, Any] | None", data.get("shortage"))
+        short = cast("dict[str, Any] | None", data.get("shortage"))
         outcome = Outcome(
             state=data["state"],
             metrics={n: Measured(value, rung) for n, (value, rung) in data["metrics"].items()},
             reason=data.get("reason"),
-            shortage=shortage
-            and Shortage(
-                shortage["demand"],
-                shortage["capacity"],
-                shortage["unit"],
-                tuple(shortage["levers"]),
-            ),
+            shortage=None if short is None else _shortage(short),
             seconds=data["seconds"],
         )
         return Trial(data["trial"], tuple(data["candidate"]), outcome)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserInputError(f"is not a trial: {error!r}") from error
+
+
+def _shortage(data: Mapping[str, Any]) -> Shortage:
+    return Shortage(data["demand"], data["capacity"], data["unit"], tuple(data["levers"]))

@@ -81,6 +81,7 @@ class ProgrammedTile(NamedTuple):
         place: Signed place value of each bit line, shape (P, outputs), float64.
         input_weight: Digital weight of the sum of the inputs, shape (outputs,), float64.
         weight_sums: Sums of the matrix's columns, shape (outputs,), float64.
+        whole_levels: Whether all levels are integers, as they are before noise.
     """
 
     scheme: CellScheme
@@ -88,6 +89,7 @@ class ProgrammedTile(NamedTuple):
     place: Array
     input_weight: Array
     weight_sums: Array
+    whole_levels: bool = True
 
     @property
     def rows(self) -> int:

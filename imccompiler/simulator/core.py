@@ -181,7 +181,7 @@ def check_read(core: CoreArrays, address: int, size: int) -> int:
     """Status of reading bytes: inside the memory, and all written before."""
     state, defined = core.state, core.defined
     state[BAD_ADDRESS], state[BAD_BYTES] = address, size
-    if address < 0 or address + size > len(defined):
+    if size < 1 or address < 0 or address + size > len(defined):
         return BEYOND
     part = defined[address : address + size]
     all_defined = np.uint8(1)
@@ -198,7 +198,7 @@ def check_read(core: CoreArrays, address: int, size: int) -> int:
 def check_write(core: CoreArrays, address: int, size: int) -> int:
     """Status of writing bytes; they count as written from here on."""
     core.state[BAD_ADDRESS], core.state[BAD_BYTES] = address, size
-    if address < 0 or address + size > len(core.defined):
+    if size < 1 or address < 0 or address + size > len(core.defined):
         return BEYOND
     core.defined[address : address + size] = 1
     return _OK
@@ -442,17 +442,21 @@ def _decode(line: Line, address: int, n: int, bits: int, out: Values) -> None:
     elif width == 3:
         for k in range(n):
             out[k] = np.int64(b[k, 0]) | np.int64(b[k, 1]) << 8 | np.int64(b[k, 2]) << 16
-    elif width == 4:
-        for k in range(n):
-            low = np.int64(b[k, 0]) | np.int64(b[k, 1]) << 8
-            out[k] = low | np.int64(b[k, 2]) << 16 | np.int64(b[k, 3]) << 24
     else:
-        out[:n] = 0
-        for byte in range(width):
-            for k in range(n):
-                out[k] |= np.int64(b[k, byte]) << (8 * byte)
+        _decode_wide(b, out)
     for k in range(n):
         out[k] = (out[k] << shift) >> shift
+
+
+@_compiled
+def _decode_wide(b: NDArray[np.uint8], out: Values) -> None:
+    n, width = b.shape
+    for k in range(n):
+        low = np.int64(b[k, 0]) | np.int64(b[k, 1]) << 8
+        out[k] = low | np.int64(b[k, 2]) << 16 | np.int64(b[k, 3]) << 24
+    for byte in range(4, width):
+        for k in range(n):
+            out[k] |= np.int64(b[k, byte]) << (8 * byte)
 
 
 @_compiled

@@ -25,10 +25,18 @@ from imccompiler.program.tiles import (
 )
 from imccompiler.simulator.cells import CellScheme, adc_bits_needed, program_tile
 from imccompiler.simulator.kernel import Converter, exact_dtype, multiply, multiply_exact
+from imccompiler.simulator.noise import (
+    Purpose,
+    ReadNoise,
+    Stream,
+    levels_of_g_max,
+    programmed_levels,
+)
 
 Mode = Literal["exact", "bit_serial", "adc"]
-Product = Callable[[NDArray[Any], int], NDArray[np.int64]]
-"""Sums (images, outputs) of input codes (images, rows) of so many bits."""
+Product = Callable[[NDArray[Any], int, int, int], NDArray[np.int64]]
+"""Sums (images, outputs) of input codes (images, rows) of so many bits, in the group's
+multiplication of this number, for a batch whose first image has this number."""
 
 _CONTENT = [TILE[c] for c in ("matrix", "matrix_row", "rows", "matrix_column", "columns", "output")]
 
@@ -36,13 +44,23 @@ _CONTENT = [TILE[c] for c in ("matrix", "matrix_row", "rows", "matrix_column", "
 class Crossbars:
     """Products of all groups of a program, made when first used.
 
-    Groups with the same weights share one copy of them.
+    Groups with the same weights share one copy of them, unless programming makes them differ.
+
+    Args:
+        program: Whose groups.
+        machine: With what crossbars and cells.
+        mode: See `Executor`.
+        seed: Of all noise.
+        sample: Which chip of a Monte Carlo study.
     """
 
-    def __init__(self, program: Program, machine: Machine, mode: Mode) -> None:
+    def __init__(
+        self, program: Program, machine: Machine, mode: Mode, *, seed: int = 0, sample: int = 0
+    ) -> None:
         self._program = program
         self._kinds = [machine.core_kinds[k] for k in machine.kind_of_core()]
         self._mode: Mode = mode
+        self._seed, self._sample = seed, sample
         self._index = {(g[CORE], g[GROUP]): i for i, g in enumerate(program.groups.tolist())}
         self._shared: dict[Any, Product] = {}
         self._by_group: dict[tuple[int, int], Product | None] = {}
@@ -60,16 +78,62 @@ class Crossbars:
         key = (core, group)
         if key not in self._by_group:
             index = self._index.get(key)
-            self._by_group[key] = None if index is None else self._shared_product(core, index)
+            self._by_group[key] = None if index is None else self._make(core, index)
         return self._by_group[key]
 
-    def _shared_product(self, core: int, index: int) -> Product:
+    def _make(self, core: int, index: int) -> Product:
         kind = self._kinds[core]
+        converter = Converter.of(kind.crossbar)
+        if (
+            self._mode == "adc"
+            and converter
+            and (kind.cell.programming_error or kind.cell.read_noise)
+        ):
+            return self._noisy(core, index, converter)
         key = (kind.crossbar, kind.cell, _content(self._program, index))
         if key not in self._shared:
             weights = group_matrix(self._program, index)
-            self._shared[key] = _product(weights, kind, self._program.weight_bits, self._mode)
+            bits = self._program.weight_bits
+            self._shared[key] = (
+                _exact(weights, bits)
+                if self._mode == "exact"
+                else _sliced(weights, kind, bits, converter if self._mode == "adc" else None)
+            )
         return self._shared[key]
+
+    def _noisy(self, core: int, index: int, adc: Converter) -> Product:
+        kind, program = self._kinds[core], self._program
+        scheme = CellScheme.of(kind, program.weight_bits)
+        ideal = program_tile(group_matrix(program, index), scheme)
+        cells = np.concatenate(
+            [self._programming_normals(kind, t) for t in tiles_of_group(program, index).tolist()],
+            axis=2,
+        )
+        normals = cells.reshape(ideal.rows, -1)
+        tile = ideal._replace(
+            cells=programmed_levels(ideal.cells, kind.cell, normals), whole_levels=False
+        )
+        sigma = kind.cell.read_noise * levels_of_g_max(kind.cell)
+        group = int(program.groups[index, GROUP])
+        stream = Stream(self._seed, self._sample, Purpose.READING, core, group)
+
+        def noisy(x: NDArray[Any], bits: int, call: int, first: int) -> NDArray[np.int64]:
+            noise = ReadNoise(sigma, stream, call, first) if sigma else None
+            return multiply(tile, x, bits, adc, noise=noise)
+
+        return noisy
+
+    def _programming_normals(self, kind: CoreKind, tile: list[int]) -> NDArray[np.float32]:
+        """Errors of a tile's cells, shape (rows, bit lines of a weight, columns)."""
+        t = dict(zip(TILE, tile, strict=True))
+        per_weight = kind.columns_per_weight(self._program.weight_bits)
+        array = kind.crossbar
+        stream = Stream(self._seed, self._sample, Purpose.PROGRAMMING, t["core"], t["crossbar"])
+        # numbers belong to the crossbar's cells, row by row, whatever lies on them
+        rows = stream.normals(t["rows"] * array.columns, start=t["row_offset"] * array.columns)
+        lines = slice(t["column_offset"], t["column_offset"] + t["columns"] * per_weight)
+        of_tile = rows.reshape(t["rows"], array.columns)[:, lines]
+        return of_tile.reshape(t["rows"], t["columns"], per_weight).swapaxes(1, 2)
 
 
 def adc_bits_of_groups(program: Program, machine: Machine) -> NDArray[np.int64]:
@@ -93,20 +157,23 @@ def _content(program: Program, index: int) -> bytes:
     return program.groups[index, [ROWS, OUTPUTS]].tobytes() + tiles.tobytes()
 
 
-def _product(weights: NDArray[np.int16], kind: CoreKind, weight_bits: int, mode: Mode) -> Product:
-    if mode == "exact":
-        planes: dict[Any, NDArray[Any]] = {}
+def _exact(weights: NDArray[np.int16], weight_bits: int) -> Product:
+    planes: dict[Any, NDArray[Any]] = {}
 
-        def exact(x: NDArray[Any], bits: int) -> NDArray[np.int64]:
-            dtype = exact_dtype(np, len(weights), weight_bits, bits)
-            if dtype not in planes:
-                planes[dtype] = weights.astype(dtype)
-            return multiply_exact(planes[dtype], x)
+    def exact(x: NDArray[Any], bits: int, _call: int, _first: int) -> NDArray[np.int64]:
+        dtype = exact_dtype(np, len(weights), weight_bits, bits)
+        if dtype not in planes:
+            planes[dtype] = weights.astype(dtype)
+        return multiply_exact(planes[dtype], x)
 
-        return exact
+    return exact
+
+
+def _sliced(
+    weights: NDArray[np.int16], kind: CoreKind, weight_bits: int, adc: Converter | None
+) -> Product:
     tile = program_tile(weights, CellScheme.of(kind, weight_bits))
-    adc = Converter.of(kind.crossbar) if mode == "adc" else None
-    return lambda x, bits: multiply(tile, x, bits, adc)
+    return lambda x, bits, _call, _first: multiply(tile, x, bits, adc)
 
 
 class Residency:

@@ -7,8 +7,7 @@ says on which core, at which instruction and for which layer.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,24 +15,12 @@ from numpy.typing import NDArray
 
 from imccompiler.errors import ProgramError, UserInputError
 from imccompiler.hardware.schema import Machine
-from imccompiler.program.artifact import Operand, Port, Program
-from imccompiler.program.isa import AUX, IMM, LAYER, OP, RD, REGISTERS, RS1, RS2, Op
-from imccompiler.program.text import instruction_text
+from imccompiler.program.artifact import Port, Program
+from imccompiler.program.isa import IMM, OP, REGISTERS, Op
+from imccompiler.program.validate import check_registers
 from imccompiler.simulator import core as c
 from imccompiler.simulator.crossbars import Crossbars, Mode, Residency
-from imccompiler.simulator.exchange import Blocked, Exchange
-from imccompiler.simulator.functions import call_function, elementwise, operand_bytes
-from imccompiler.simulator.global_memory import GlobalMemory
-
-_VECTOR_CODES = (Op.VVADD, Op.VVACC)
-_REASONS = {
-    c.UNDEFINED: "reads byte {address} of local memory, which nothing has written",
-    c.BEYOND: "touches {bytes} bytes at {address}, outside the core's {size} bytes of memory",
-    c.OVERLAP: "writes over an operand",
-    c.NO_WIDTHS: "needs bit widths from 1 to 62; is `setbw` missing?",
-    c.BAD_SHIFT: "shifts by a negative number",
-    c.BAD_LOOP: "is no valid loop: empty, too deep or ending outside the loop around it",
-}
+from imccompiler.simulator.run import Run
 
 
 class Executor:
@@ -43,10 +30,21 @@ class Executor:
         program: What to run.
         machine: The machine that it was compiled for.
         mode: How crossbars multiply. `exact`: the integer product; `bit_serial`: digit by digit
-            and slice by slice with converters as wide as needed; `adc`: with the chip's own.
+            and slice by slice on ideal cells with converters as wide as needed; `adc`: with the
+            chip's own converters and noise.
+        seed: Of all noise.
+        sample: Which chip of a Monte Carlo study: each has programming errors of its own.
     """
 
-    def __init__(self, program: Program, machine: Machine, *, mode: Mode = "bit_serial") -> None:
+    def __init__(
+        self,
+        program: Program,
+        machine: Machine,
+        *,
+        mode: Mode = "bit_serial",
+        seed: int = 0,
+        sample: int = 0,
+    ) -> None:
         if program.core_count > machine.core_count:
             raise ProgramError(
                 f"the program uses {program.core_count} cores, {machine.name} has "
@@ -54,19 +52,23 @@ class Executor:
             )
         self.program = program
         self.machine = machine
-        self.crossbars = Crossbars(program, machine, mode)
-        self._streams = [
-            np.array(program.code[begin:end], np.int32)
-            for begin, end in zip(program.core_start[:-1], program.core_start[1:], strict=True)
-        ]
-        self._rows = [stream.tolist() for stream in self._streams]
+        self.crossbars = Crossbars(program, machine, mode, seed=seed, sample=sample)
+        check_registers(program)
+        bounds = zip(program.core_start[:-1], program.core_start[1:], strict=True)
+        streams = [np.array(program.code[begin:end], np.int32) for begin, end in bounds]
+        self._rows = [stream.tolist() for stream in streams]
+        self._cores = [self._fresh(core, stream) for core, stream in enumerate(streams)]
         self._memories: list[NDArray[np.uint8]] = []
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:
+    def run(
+        self, inputs: Mapping[str, NDArray[Any]], *, first_image: int = 0
+    ) -> dict[str, NDArray[np.int64]]:
         """Run once for each image.
 
         Args:
             inputs: Codes by port name, each of shape (images, *port.shape).
+            first_image: Number of the first one; an image's read noise depends on its number,
+                so that a set of images can be cut into batches.
 
         Returns:
             Codes by port name, each of shape (images, *port.shape).
@@ -75,239 +77,56 @@ class Executor:
             ProgramError: The program breaks a rule of the instruction set.
             UserInputError: An input is missing, or its shape or a code does not fit.
         """
-        run = _Run(self, _batch_size(self.program, inputs))
+        images = _batch_size(self.program, inputs)
+        run = Run(
+            self.program,
+            self.crossbars,
+            Residency(self.program, self.machine),
+            self._start(images),
+            self._rows,
+            images=images,
+            first_image=first_image,
+        )
         for port in self.program.inputs:
             run.global_memory.write_port(port, inputs[port.name])
         run.finish()
         return {p.name: run.global_memory.read_port(p) for p in self.program.outputs}
 
-    def start(self, core: int, images: int) -> c.CoreArrays:
-        """The state of a core before time zero."""
-        code = self._streams[core]
-        memory = self._memory(core, images)
-        size = memory.shape[1]
-        vectors = (code[:, OP] >= _VECTOR_CODES[0]) & (code[:, OP] <= _VECTOR_CODES[1])
-        arrays = c.CoreArrays(
-            code=code,
+    def _fresh(self, core: int, stream: NDArray[np.int32]) -> c.CoreArrays:
+        """A core before time zero, without memory."""
+        vectors = (stream[:, OP] >= Op.VVADD) & (stream[:, OP] <= Op.VVACC)
+        longest = int(stream[vectors, IMM].max(initial=1))
+        return c.CoreArrays(
+            code=stream,
             groups=self.crossbars.sizes(core),
             state=np.zeros(c.STATE_SIZE, np.int64),
             registers=np.zeros(REGISTERS, np.int32),
-            memory=memory,
-            defined=np.zeros(size, np.uint8),
-            scratch=np.zeros((2, max(1, int(code[vectors, IMM].max(initial=1)))), np.int64),
+            memory=np.zeros((0, 0), np.uint8),
+            defined=np.zeros(0, np.uint8),
+            scratch=np.zeros((2, max(1, longest)), np.int64),
         )
-        for _, address, values in (i for i in self.program.images if i[0] == core):
-            arrays.memory[:, address : address + len(values)] = values
-            arrays.defined[address : address + len(values)] = 1
-        return arrays
 
-    def _memory(self, core: int, images: int) -> NDArray[np.uint8]:
-        """Room of a core; what an earlier run left there is undefined, so it is not cleared."""
+    def _start(self, images: int) -> list[c.CoreArrays]:
+        """All cores before time zero.
+
+        Their memories are those of the last run: what it left there is undefined anyway.
+        """
+        sizes = self.program.local_bytes.tolist()
         if not self._memories or len(self._memories[0]) != images:
-            self._memories = [np.empty((images, n), np.uint8) for n in self.program.local_bytes]
-        return self._memories[core]
-
-    def rows(self, core: int) -> list[list[int]]:
-        """The instructions of a core as plain integers."""
-        return self._rows[core]
-
-
-class _Run:
-    """One run of a batch: cores, messages and the global memory."""
-
-    def __init__(self, executor: Executor, images: int) -> None:
-        self.program = executor.program
-        self.crossbars = executor.crossbars
-        self.residency = Residency(executor.program, executor.machine)
-        self.global_memory = GlobalMemory(images, executor.program.global_bytes)
-        self.exchange = Exchange()
-        cores = range(executor.program.core_count)
-        self.rows = [executor.rows(i) for i in cores]
-        self.cores = [executor.start(i, images) for i in cores]
-        self.actions: dict[int, Callable[[int, list[int]], None]] = {
-            Op.MVMUL: self._multiply,
-            Op.MVWR: self._program_group,
-            Op.VFUN: self._call,
-            Op.VTANH: self._call,
-            Op.VSIGM: self._call,
-            Op.LD: self._load,
-            Op.ST: self._store,
-            Op.SEND: self._send,
-            Op.RECV: self._receive,
-            Op.SYNC: self._sync,
-            Op.WAIT: self._wait,
-        }
-
-    def finish(self) -> None:
-        """Run all cores to their ends."""
-        ready = deque(range(len(self.cores)))
-        blocked: dict[int, Blocked] = {}
-        while ready:
-            core = ready.popleft()
-            reason = self._run_core(core)
-            if reason is not None:
-                blocked[core] = reason
-            for other in self.exchange.take_woken():
-                if blocked.pop(other, None) is not None:
-                    ready.append(other)
-        if blocked:
-            waits = [f"{self._where(i)} waits for {b.what}" for i, b in sorted(blocked.items())]
-            raise ProgramError(
-                f"deadlock: {len(blocked)} cores wait for ever\n  " + "\n  ".join(waits[:20])
+            self._memories = [np.empty((images, size), np.uint8) for size in sizes]
+        cores = [
+            core._replace(
+                state=np.zeros_like(core.state),
+                registers=np.zeros_like(core.registers),
+                memory=memory,
+                defined=np.zeros(memory.shape[1], np.uint8),
             )
-        self.exchange.check_empty()
-
-    def _run_core(self, core: int) -> Blocked | None:
-        arrays, rows, actions = self.cores[core], self.rows[core], self.actions
-        state = arrays.state
-        while True:
-            status = c.run_core(arrays)
-            if status == c.FINISHED:
-                return None
-            row = rows[state[c.PC]]
-            if status != c.OUTSIDE_CORE:
-                raise self._broken(core, status)
-            action = actions.get(row[OP])
-            if action is None:
-                raise self._error(core, "is no instruction")
-            try:
-                action(core, row)
-            except Blocked as blocked:
-                return blocked
-            state[c.RESUME] = 1
-
-    # instructions that leave the core
-
-    def _multiply(self, core: int, row: list[int]) -> None:
-        product = self.crossbars.product(core, row[IMM])
-        if product is None:
-            raise self._error(core, f"drives group {row[IMM]}, which the core does not have")
-        if not self.residency.programmed(core, row[IMM]):
-            raise self._error(core, f"drives group {row[IMM]}, whose cells hold other weights")
-        arrays = self.cores[core]
-        bits, output_bits = arrays.state[c.INPUT_BITS], arrays.state[c.OUTPUT_BITS]
-        source, n = arrays.registers[row[RS1]], arrays.groups[row[IMM], 0]
-        if bits == 8:
-            x = arrays.memory[:, source : source + n].view(np.int8)
-        else:
-            x = c.read_values(arrays.memory, source, n, bits)
-        sums = product(x, int(bits))
-        c.write_values(arrays.memory, arrays.registers[row[RD]], sums, output_bits)
-
-    def _program_group(self, core: int, row: list[int]) -> None:
-        if self.crossbars.product(core, row[IMM]) is None:
-            raise self._error(core, f"programs group {row[IMM]}, which the core does not have")
-        self.residency.write(core, row[IMM])
-
-    def _call(self, core: int, row: list[int]) -> None:
-        if not 0 <= row[AUX] < len(self.program.functions):
-            raise self._error(core, f"calls function {row[AUX]}, which the program does not have")
-        function = self.program.functions[row[AUX]]
-        arrays = self.cores[core]
-        if row[OP] != Op.VFUN:
-            function = elementwise(function, row[IMM])
-        addresses = self._operand_addresses(core, row, function.operands)
-        blocks = [self._read(core, a, s) for a, s in addresses]
-        result = call_function(function, blocks)
-        target = int(arrays.registers[row[RD]])
-        size = result.shape[1]
-        if any(a < target + size and target < a + s for a, s in addresses):
-            raise self._broken(core, c.OVERLAP)
-        self._write(core, target, result)
-
-    def _operand_addresses(
-        self, core: int, row: list[int], operands: tuple[Operand, ...]
-    ) -> list[tuple[int, int]]:
-        """Address and bytes of each operand: at rs1, at rs2, the others packed behind."""
-        sizes = [operand_bytes(o) for o in operands]
-        registers = self.cores[core].registers
-        starts = [int(registers[row[RS1]]), int(registers[row[RS2]])][: len(sizes)]
-        for size in sizes[1:-1]:
-            starts.append(starts[-1] + size)
-        return list(zip(starts, sizes, strict=True))
-
-    def _load(self, core: int, row: list[int]) -> None:
-        address = self._global_address(core, row[RS1])
-        values = self.global_memory.read(address, row[IMM])
-        if values is None:
-            raise self._error(core, self.global_memory.complaint(address, row[IMM]))
-        self._write(core, int(self.cores[core].registers[row[RD]]), values)
-
-    def _store(self, core: int, row: list[int]) -> None:
-        values = self._read(core, int(self.cores[core].registers[row[RS1]]), row[IMM])
-        address = self._global_address(core, row[RD])
-        if not self.global_memory.write(address, values):
-            raise self._error(core, self.global_memory.complaint(address, row[IMM]))
-
-    def _global_address(self, core: int, register: int) -> int:
-        high, low = self.cores[core].registers[register : register + 2].tolist()
-        return (high << 32) + (low & 0xFFFFFFFF)
-
-    def _send(self, core: int, row: list[int]) -> None:
-        values = self._read(core, int(self.cores[core].registers[row[RS1]]), row[IMM])
-        self._check_core(core, row[AUX])
-        self.exchange.send(core, row[AUX], values.copy())
-
-    def _receive(self, core: int, row: list[int]) -> None:
-        self._check_core(core, row[AUX])
-        values = self.exchange.receive(row[AUX], core)
-        if values.shape[1] != row[IMM]:
-            raise self._error(
-                core,
-                f"takes {row[IMM]} bytes, but the next message of core {row[AUX]} has "
-                f"{values.shape[1]}",
-            )
-        self._write(core, int(self.cores[core].registers[row[RD]]), values)
-
-    def _sync(self, core: int, row: list[int]) -> None:
-        self._check_core(core, row[AUX])
-        self.exchange.raise_event(row[AUX], row[IMM])
-
-    def _wait(self, core: int, row: list[int]) -> None:
-        self.exchange.wait(core, row[IMM], row[AUX])
-
-    # memory and errors
-
-    def _check_core(self, core: int, other: int) -> None:
-        if not 0 <= other < len(self.cores) or other == core:
-            raise self._error(core, f"names core {other}, which is not another core")
-
-    def _read(self, core: int, address: int, size: int) -> NDArray[np.uint8]:
-        arrays = self.cores[core]
-        status = c.check_read(arrays, address, size)
-        if status != c.FINISHED:
-            raise self._broken(core, status)
-        return arrays.memory[:, address : address + size]
-
-    def _write(self, core: int, address: int, values: NDArray[np.uint8]) -> None:
-        arrays = self.cores[core]
-        status = c.check_write(arrays, address, values.shape[1])
-        if status != c.FINISHED:
-            raise self._broken(core, status)
-        arrays.memory[:, address : address + values.shape[1]] = values
-
-    def _broken(self, core: int, status: int) -> ProgramError:
-        state = self.cores[core].state
-        reason = _REASONS[status].format(
-            address=state[c.BAD_ADDRESS],
-            bytes=state[c.BAD_BYTES],
-            size=len(self.cores[core].defined),
-        )
-        return self._error(core, reason)
-
-    def _error(self, core: int, message: str) -> ProgramError:
-        return ProgramError(message, where=self._where(core))
-
-    def _where(self, core: int) -> str:
-        index = int(self.cores[core].state[c.PC])
-        row = self.rows[core][index]
-        layers = self.program.layers
-        layer = f", layer {layers[row[LAYER]]!r}" if 0 <= row[LAYER] < len(layers) else ""
-        try:
-            text = instruction_text(row)
-        except ProgramError:
-            text = str(row)
-        return f"core {core}, instruction {index} ({text}){layer}"
+            for core, memory in zip(self._cores, self._memories, strict=True)
+        ]
+        for core, address, values in self.program.images:
+            cores[core].memory[:, address : address + len(values)] = values
+            cores[core].defined[address : address + len(values)] = 1
+        return cores
 
 
 def _batch_size(program: Program, inputs: Mapping[str, NDArray[Any]]) -> int:

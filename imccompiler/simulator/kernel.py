@@ -13,8 +13,8 @@ from array_api_compat import array_namespace, device
 
 from imccompiler.hardware.schema import Crossbar
 from imccompiler.simulator.cells import EXACT_FLOAT32, Array, CellScheme, ProgrammedTile
+from imccompiler.simulator.noise import ReadNoise
 
-_EXACT_FLOAT64 = 1 << 53
 _BLOCK_VALUES = 1 << 17  # column sums held at once: 512 KiB in float32 stay in the cache
 
 
@@ -43,9 +43,23 @@ class Converter:
             return 1.0
         return max(1.0, scheme.largest_sum / self.largest_code)
 
+    def convert(self, sums: Array, scheme: CellScheme, *, whole: bool) -> Array:
+        """Codes of column sums; `whole` promises that the sums are integers."""
+        xp, step = array_namespace(sums), self.step(scheme)
+        if step != 1.0:
+            sums = xp.round(sums / step)
+        elif not whole:
+            sums = xp.round(sums)
+        return xp.clip(sums, 0, self.largest_code)
+
 
 def multiply(
-    tile: ProgrammedTile, x: Array, input_bits: int, adc: Converter | None = None
+    tile: ProgrammedTile,
+    x: Array,
+    input_bits: int,
+    adc: Converter | None = None,
+    *,
+    noise: ReadNoise | None = None,
 ) -> Array:
     """Products of input codes with a tile's matrix, as its crossbars compute them.
 
@@ -54,77 +68,88 @@ def multiply(
         x: Input codes of `input_bits` bits, integers, shape (images, rows).
         input_bits: Bits of the inputs, given to the rows as digits.
         adc: The converter; None: as many bits as needed, which makes the product exact.
+        noise: Read noise on every column sum.
 
     Returns:
         Sums, shape (images, outputs), int64.
     """
     xp = array_namespace(x)
-    digits = -(-input_bits // tile.scheme.input_bits_per_cycle)
-    block = max(1, _BLOCK_VALUES // (digits * tile.cells.shape[1]))
-    if x.shape[0] <= block:
-        return _multiply_block(xp, tile, x, input_bits, adc)
-    starts = range(0, x.shape[0], block)
-    blocks = [_multiply_block(xp, tile, x[i : i + block, :], input_bits, adc) for i in starts]
-    return xp.concat(blocks)
-
-
-def _multiply_block(
-    xp: Any, tile: ProgrammedTile, x: Array, input_bits: int, adc: Converter | None
-) -> Array:
-    scheme = tile.scheme
-    step = 1.0 if adc is None else adc.step(scheme)
-    if scheme.input_bits_per_cycle > 1:  # offset binary: inputs are raised to be non-negative
+    if tile.scheme.input_bits_per_cycle > 1:  # offset binary: inputs are raised above zero
         x = xp.astype(x, xp.int32 if input_bits < 31 else xp.int64) + (1 << (input_bits - 1))
-    digits, places = _digits(xp, x, input_bits, scheme.input_bits_per_cycle)
-    planes = xp.astype(digits, tile.cells.dtype)
-    sums = None
-    for row in range(0, tile.rows, scheme.rows_active):
-        rows = slice(row, row + scheme.rows_active)
-        columns = xp.matmul(planes[:, rows], tile.cells[rows, :])
-        converted = _convert(xp, columns, adc, step)
-        sums = converted if sums is None else sums + converted
-    shifted = _shift_and_add(xp, sums, places, tile, x.shape[0], input_bits)
-    y = shifted if step == 1.0 else step * shifted
-    input_sums = xp.astype(xp.sum(x, axis=1, dtype=xp.int64), xp.float64)
-    y = y + input_sums[:, None] * tile.input_weight
-    if scheme.input_bits_per_cycle > 1:
-        y = y - float(1 << (input_bits - 1)) * tile.weight_sums
-    return xp.astype(y if step == 1.0 else xp.round(y), xp.int64)
+    lines = tile.cells.shape[1] * -(-input_bits // tile.scheme.input_bits_per_cycle)
+    block = max(1, _BLOCK_VALUES // lines)
+    parts: list[Array] = []
+    for first in range(0, max(1, x.shape[0]), block):
+        part = x[first : first + block, :]
+        digits, places = _digits(xp, part, input_bits, tile.scheme.input_bits_per_cycle)
+        codes = _column_codes(tile, xp.astype(digits, tile.cells.dtype), adc, noise, first)
+        parts.append(_shift_and_add(tile, codes, places, input_bits))
+    sums = xp.concat(parts) if len(parts) > 1 else parts[0]
+    if adc is not None:
+        sums = sums * adc.step(tile.scheme)
+    sums = sums + _digital_part(tile, x, input_bits)
+    return xp.astype(xp.round(sums), xp.int64)
 
 
 def _digits(xp: Any, x: Array, input_bits: int, digit_bits: int) -> tuple[Array, list[float]]:
-    """Digits of all inputs, least significant first, shape (digits * images, rows), and places."""
+    """Digits of all inputs, least significant first, shape (digits, images, rows); places."""
     count = -(-input_bits // digit_bits)
-    where = device(x)
-    shifts = xp.arange(0, count * digit_bits, digit_bits, dtype=x.dtype, device=where)
-    mask = xp.asarray((1 << digit_bits) - 1, dtype=x.dtype, device=where)
+    shifts = xp.arange(0, count * digit_bits, digit_bits, dtype=x.dtype, device=device(x))
+    mask = xp.asarray((1 << digit_bits) - 1, dtype=x.dtype, device=device(x))
     digits = xp.bitwise_and(xp.bitwise_right_shift(x[None, :, :], shifts[:, None, None]), mask)
     places = [float(1 << (d * digit_bits)) for d in range(count)]
     if digit_bits == 1:
         places[-1] = -places[-1]
-    return xp.reshape(digits, (count * x.shape[0], x.shape[1])), places
+    return digits, places
 
 
-def _convert(xp: Any, columns: Array, adc: Converter | None, step: float) -> Array:
-    """Codes of column sums (integers, not negative)."""
-    if adc is None:
-        return columns
-    if step != 1.0:
-        columns = xp.round(columns / step)
-    return xp.clip(columns, 0, adc.largest_code)
+def _column_codes(
+    tile: ProgrammedTile, planes: Array, adc: Converter | None, noise: ReadNoise | None, first: int
+) -> Array:
+    """Converted column sums, added over the passes, shape (digits, images, bit lines).
+
+    `first` is the number of the first image in its batch.
+    """
+    xp = array_namespace(planes)
+    digits, images, _ = planes.shape
+    flat = xp.reshape(planes, (digits * images, tile.rows))
+    codes = None
+    for row in range(0, tile.rows, tile.scheme.rows_active):
+        rows = slice(row, row + tile.scheme.rows_active)
+        sums = xp.reshape(xp.matmul(flat[:, rows], tile.cells[rows, :]), (digits, images, -1))
+        if noise is not None:
+            draws = xp.asarray(noise.draw(row, first, (images, digits, sums.shape[2])))
+            draws = xp.permute_dims(draws, (1, 0, 2))
+            power = xp.sum(planes[:, :, rows] ** 2, axis=2)[:, :, None]
+            sums = sums + noise.sigma * xp.sqrt(power) * draws
+        whole = tile.whole_levels and noise is None
+        converted = sums if adc is None else adc.convert(sums, tile.scheme, whole=whole)
+        codes = converted if codes is None else codes + converted
+    return codes
 
 
 def _shift_and_add(
-    xp: Any, sums: Array, places: list[float], tile: ProgrammedTile, images: int, input_bits: int
+    tile: ProgrammedTile, codes: Array, places: list[float], input_bits: int
 ) -> Array:
     """Codes weighted with the places of digits and bit lines, shape (images, outputs), float64."""
+    xp = array_namespace(codes)
     largest = tile.rows * ((1 << tile.scheme.cell_bits) - 1) << (input_bits + 1)
-    exact = largest < EXACT_FLOAT32 and tile.cells.dtype == xp.float32
+    exact = largest < EXACT_FLOAT32 and codes.dtype == xp.float32
     dtype = xp.float32 if exact else xp.float64
-    weights = xp.asarray([places], dtype=dtype, device=device(sums))
-    flat = xp.reshape(xp.astype(sums, dtype, copy=False), (len(places), -1))
-    columns = xp.reshape(xp.matmul(weights, flat), (images, *tile.place.shape))
+    weights = xp.asarray([places], dtype=dtype, device=device(codes))
+    flat = xp.reshape(xp.astype(codes, dtype, copy=False), (len(places), -1))
+    columns = xp.reshape(xp.matmul(weights, flat), (codes.shape[1], *tile.place.shape))
     return xp.sum(xp.astype(columns, xp.float64) * tile.place, axis=1)
+
+
+def _digital_part(tile: ProgrammedTile, x: Array, input_bits: int) -> Array:
+    """What the digital side adds: offsets of weights and of inputs, shape (images, outputs)."""
+    xp = array_namespace(x)
+    input_sums = xp.astype(xp.sum(x, axis=1, dtype=xp.int64), xp.float64)
+    part = input_sums[:, None] * tile.input_weight
+    if tile.scheme.input_bits_per_cycle > 1:
+        part = part - float(1 << (input_bits - 1)) * tile.weight_sums
+    return part
 
 
 def multiply_exact(weights: Array, x: Array) -> Array:

@@ -52,13 +52,13 @@ def group_rows(program: Program, machine: Machine) -> NDArray[np.int64]:
     core = core_of_instruction(program)
     _refuse(program, ~np.isin(op, _CODES), "is no instruction")
     registers = code[:, 1:4]
-    _refuse(
-        program, ((registers < 0) | (registers >= REGISTERS)).any(axis=1), "names no register"
-    )
+    _refuse(program, ((registers < 0) | (registers >= REGISTERS)).any(axis=1), "names no register")
     acts = op >= Op.MVMUL
     _refuse(program, acts & _outside(code[:, LAYER], len(program.layers)), "names no layer")
     _refuse(
-        program, np.isin(op, _FUNCTIONS) & _outside(aux, len(program.functions)), "names no function"
+        program,
+        np.isin(op, _FUNCTIONS) & _outside(aux, len(program.functions)),
+        "names no function",
     )
     peer = np.isin(op, _PEERS) & (_outside(aux, program.core_count) | (aux == core))
     _refuse(program, peer, "does not name another core")

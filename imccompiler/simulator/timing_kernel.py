@@ -243,24 +243,24 @@ def _front_end(t: Tables, s: State, c: int, now: int) -> bool:
         return True
     if s.pending[c, INSTRUCTION] >= 0:
         _dispatch(t, s, c, now)
-    core, period = s.core[c], t.period_ps[c]
+    core, period = s.core, t.period_ps[c]
     while True:
-        instruction, image = core[DECODED], core[DECODED_IMAGE]
-        core[DECODED] = _fetch(t, s, c)
-        core[DECODED_IMAGE] = core[IMAGE]
+        instruction, image = core[c, DECODED], core[c, DECODED_IMAGE]
+        core[c, DECODED] = _fetch(t, s, c)
+        core[c, DECODED_IMAGE] = core[c, IMAGE]
         now += period
         if instruction >= 0:
             op = t.code[instruction, OP]
             s.runs[instruction] += 1
             if op > _LOOP:
-                if core[PAIR] == 0 and op < _FIRST_TRANSFER and op != _MVWR:
+                if core[c, PAIR] == 0 and op < _FIRST_TRANSFER and op != _MVWR:
                     s.top[FAULT] = instruction
                     return False
                 _decode(t, s, c, instruction, image)
                 _wake_front(s, c, now)
                 return True
             _scalar(t, s, c, instruction)
-        elif core[DECODED] < 0:
+        elif core[c, DECODED] < 0:
             return True
         if not _may_go_on(t, s, c, now):  # only operations in flight can hold a scalar back
             return True
@@ -269,42 +269,44 @@ def _front_end(t: Tables, s: State, c: int, now: int) -> bool:
 @_compiled
 def _fetch(t: Tables, s: State, c: int) -> int:
     """The next instruction of a core, -1 when all images are done."""
-    core = s.core[c]
-    pc = core[PC]
+    core = s.core
+    pc = core[c, PC]
     if pc == t.core_start[c + 1]:
-        if core[IMAGE] + 1 >= t.images:
+        if core[c, IMAGE] + 1 >= t.images:
             return -1
-        core[IMAGE] += 1
+        core[c, IMAGE] += 1
         pc = t.core_start[c]
-    row = t.code[pc]
     following = pc + 1
-    if row[OP] == _LOOP:
-        loop = s.loops[c, core[DEPTH]]
-        loop[0], loop[1], loop[2] = following, following + row[AUX], row[IMM]
-        core[DEPTH] += 1
+    if t.code[pc, OP] == _LOOP:
+        depth = core[c, DEPTH]
+        s.loops[c, depth, 0] = following
+        s.loops[c, depth, 1] = following + t.code[pc, AUX]
+        s.loops[c, depth, 2] = t.code[pc, IMM]
+        core[c, DEPTH] += 1
     else:
-        while core[DEPTH] > 0:
-            loop = s.loops[c, core[DEPTH] - 1]
-            if following != loop[1]:
+        while core[c, DEPTH] > 0:
+            depth = core[c, DEPTH] - 1
+            if following != s.loops[c, depth, 1]:
                 break
-            loop[2] -= 1
-            if loop[2] > 0:
-                following = loop[0]
+            s.loops[c, depth, 2] -= 1
+            if s.loops[c, depth, 2] > 0:
+                following = s.loops[c, depth, 0]
                 break
-            core[DEPTH] -= 1
-    core[PC] = following
+            core[c, DEPTH] = depth
+    core[c, PC] = following
     return pc
 
 
 @_compiled
 def _scalar(t: Tables, s: State, c: int, instruction: int) -> None:
-    row, registers = t.code[instruction], s.registers[c]
-    op, value = row[OP], np.int64(row[IMM])
+    code, registers = t.code, s.registers
+    op, value = code[instruction, OP], np.int64(code[instruction, IMM])
     if op == _SETBW:
         s.core[c, PAIR] = t.target[instruction]
     if op >= _SETBW:
         return
-    a, b = np.int64(registers[row[RS1]]), np.int64(registers[row[RS2]])
+    a = np.int64(registers[c, code[instruction, RS1]])
+    b = np.int64(registers[c, code[instruction, RS2]])
     if op == _SADDI:
         value = a + value
     elif op == _SMULI:
@@ -315,14 +317,14 @@ def _scalar(t: Tables, s: State, c: int, instruction: int) -> None:
         value = a - b
     elif op == _SMUL:
         value = a * b
-    registers[row[RD]] = np.int32(value)  # wraps
+    registers[c, code[instruction, RD]] = np.int32(value)  # wraps
 
 
 @_compiled
 def _decode(t: Tables, s: State, c: int, instruction: int, image: int) -> None:
-    entry, row = s.pending[c], t.row[instruction] + s.core[c, PAIR]
-    entry[INSTRUCTION], entry[ROW], entry[OP_IMAGE] = instruction, row, image
-    entry[DONE_PS] = NEVER
+    pending, row = s.pending, t.row[instruction] + s.core[c, PAIR]
+    pending[c, INSTRUCTION], pending[c, ROW], pending[c, OP_IMAGE] = instruction, row, image
+    pending[c, DONE_PS] = NEVER
     s.row_runs[row] += 1
     _set_range(t, s, c, READ1, READ1_FROM)
     _set_range(t, s, c, READ2, READ2_FROM)
@@ -331,53 +333,53 @@ def _decode(t: Tables, s: State, c: int, instruction: int, image: int) -> None:
 
 @_compiled
 def _set_range(t: Tables, s: State, c: int, first: int, column: int) -> None:
-    entry = s.pending[c]
-    source, extent = t.costs[entry[ROW], column], t.costs[entry[ROW], column + 1]
+    pending, row = s.pending, s.pending[c, ROW]
+    source, extent = t.costs[row, column], t.costs[row, column + 1]
     if extent == NO_RANGE:
-        entry[first], entry[first + 1] = NEVER, -NEVER
+        pending[c, first], pending[c, first + 1] = NEVER, -NEVER
         return
     base = np.int64(0)
     if source != AT_ZERO:
-        base += s.registers[c, t.code[entry[INSTRUCTION], source]]
-    entry[first], entry[first + 1] = base, base + extent
+        base += s.registers[c, t.code[pending[c, INSTRUCTION], source]]
+    pending[c, first], pending[c, first + 1] = base, base + extent
 
 
 @_compiled
 def _may_go_on(t: Tables, s: State, c: int, now: int) -> bool:
     """Whether the edge `now` passes; if not, the front end is woken when it may."""
-    core, rob = s.core[c], s.rob[c]
+    core, rob = s.core, s.rob
     _retire(s, c, now)
-    if core[ROB_COUNT] >= t.rob_size[c]:
-        return _wait_for_slot(t, s, c, core[ROB_HEAD])
-    entry = s.pending[c]
-    if entry[INSTRUCTION] < 0:
+    if core[c, ROB_COUNT] >= t.rob_size[c]:
+        return _wait_for_slot(t, s, c, core[c, ROB_HEAD])
+    instruction = s.pending[c, INSTRUCTION]
+    if instruction < 0:
         return True
-    slot = core[ROB_HEAD]
-    for _ in range(core[ROB_COUNT]):
-        if rob[slot, DONE_PS] >= now and _conflict(entry, rob[slot], t.orders_writes[c]):
+    slot = core[c, ROB_HEAD]
+    for _ in range(core[c, ROB_COUNT]):
+        if rob[c, slot, DONE_PS] >= now and _conflict(s, c, slot, t.orders_writes[c]):
             return _wait_for_slot(t, s, c, slot)
-        slot = slot + 1 if slot + 1 < len(rob) else 0
-    op = t.code[entry[INSTRUCTION], OP]
+        slot = slot + 1 if slot + 1 < rob.shape[1] else 0
+    op = t.code[instruction, OP]
     if op >= _FIRST_TRANSFER:
-        return _wait_until(s, c, now, core[TRANSFER_FREE_PS], t.period_ps[c], ON_TRANSFER)
+        return _wait_until(s, c, now, core[c, TRANSFER_FREE_PS], t.period_ps[c], ON_TRANSFER)
     if op >= _FIRST_VECTOR:
-        return _wait_until(s, c, now, core[VECTOR_FREE_PS], t.period_ps[c], ON_VECTOR)
-    return _wait_until(s, c, now, core[LATCH_PS] - 1, 1, ON_LATCH)
+        return _wait_until(s, c, now, core[c, VECTOR_FREE_PS], t.period_ps[c], ON_VECTOR)
+    return _wait_until(s, c, now, core[c, LATCH_PS] - 1, 1, ON_LATCH)
 
 
 @_compiled
 def _retire(s: State, c: int, now: int) -> None:
     """Drop the operations that left the reorder buffer, in order, at edges before `now`."""
-    core, rob = s.core[c], s.rob[c]
-    while core[ROB_COUNT] > 0:
-        head = rob[core[ROB_HEAD]]
-        if head[DONE_PS] >= now:
+    core, rob = s.core, s.rob
+    while core[c, ROB_COUNT] > 0:
+        head = core[c, ROB_HEAD]
+        done, image = rob[c, head, DONE_PS], rob[c, head, OP_IMAGE]
+        if done >= now:
             return
-        core[LEFT_PS] = max(core[LEFT_PS], head[DONE_PS])
-        image = head[OP_IMAGE]
-        s.image_end_ps[image] = max(s.image_end_ps[image], core[LEFT_PS])
-        core[ROB_COUNT] -= 1
-        core[ROB_HEAD] = core[ROB_HEAD] + 1 if core[ROB_HEAD] + 1 < len(rob) else 0
+        core[c, LEFT_PS] = max(core[c, LEFT_PS], done)
+        s.image_end_ps[image] = max(s.image_end_ps[image], core[c, LEFT_PS])
+        core[c, ROB_COUNT] -= 1
+        core[c, ROB_HEAD] = head + 1 if head + 1 < rob.shape[1] else 0
 
 
 @_compiled
@@ -403,42 +405,47 @@ def _wait_until(s: State, c: int, now: int, free: int, period: int, block: int) 
 
 
 @_compiled
-def _conflict(a: Ints, b: Ints, orders_writes: int) -> bool:
-    """Whether `a` must wait for the earlier operation `b`."""
-    if a[WRITE] <= b[READ1_END] and b[READ1] <= a[WRITE_END]:
+def _conflict(s: State, c: int, slot: int, orders_writes: int) -> bool:
+    """Whether the pending operation must wait for an earlier one."""
+    if _meet(s, c, slot, WRITE, READ1) or _meet(s, c, slot, WRITE, READ2):
         return True
-    if a[WRITE] <= b[READ2_END] and b[READ2] <= a[WRITE_END]:
+    if _meet(s, c, slot, READ1, WRITE) or _meet(s, c, slot, READ2, WRITE):
         return True
-    if a[READ1] <= b[WRITE_END] and b[WRITE] <= a[READ1_END]:
-        return True
-    if a[READ2] <= b[WRITE_END] and b[WRITE] <= a[READ2_END]:
-        return True
-    return orders_writes != 0 and a[WRITE] <= b[WRITE_END] and b[WRITE] <= a[WRITE_END]
+    return orders_writes != 0 and _meet(s, c, slot, WRITE, WRITE)
+
+
+@_compiled
+def _meet(s: State, c: int, slot: int, mine: int, others: int) -> bool:
+    return (
+        s.pending[c, mine] <= s.rob[c, slot, others + 1]
+        and s.rob[c, slot, others] <= s.pending[c, mine + 1]
+    )
 
 
 @_compiled
 def _dispatch(t: Tables, s: State, c: int, now: int) -> None:
-    core, period = s.core[c], t.period_ps[c]
-    slot = core[ROB_HEAD] + core[ROB_COUNT]
+    core = s.core
+    slot = core[c, ROB_HEAD] + core[c, ROB_COUNT]
     slot = slot if slot < s.rob.shape[1] else slot - s.rob.shape[1]
-    core[ROB_COUNT] += 1
-    entry = s.rob[c, slot]
-    entry[:] = s.pending[c]
-    entry[START_PS] = now
+    core[c, ROB_COUNT] += 1
+    for column in range(ENTRY_SIZE):
+        s.rob[c, slot, column] = s.pending[c, column]
+    s.rob[c, slot, START_PS] = now
+    instruction, row = s.pending[c, INSTRUCTION], s.pending[c, ROW]
     s.pending[c, INSTRUCTION] = -1
-    op = t.code[entry[INSTRUCTION], OP]
+    op = t.code[instruction, OP]
     if op >= _FIRST_TRANSFER:
-        core[TRANSFER_SLOT], core[TRANSFER_FREE_PS] = slot, NEVER
+        core[c, TRANSFER_SLOT], core[c, TRANSFER_FREE_PS] = slot, NEVER
         _start_transfer(t, s, c, op, now)
     elif op >= _FIRST_VECTOR:
-        core[VECTOR_SLOT], core[VECTOR_FREE_PS] = slot, NEVER
-        read = _port(s, c, now, t.costs[entry[ROW], READ_PS])
-        _wake(s, read + t.costs[entry[ROW], COMPUTE_PS], 2 * len(s.core) + c)
+        core[c, VECTOR_SLOT], core[c, VECTOR_FREE_PS] = slot, NEVER
+        read = _port(s, c, now, t.costs[row, READ_PS])
+        _wake(s, read + t.costs[row, COMPUTE_PS], 2 * len(s.core) + c)
     else:
-        if core[LATCH_SLOT] >= 0:
+        if core[c, LATCH_SLOT] >= 0:
             _start_latched(t, s, c, now)
-        core[LATCH_SLOT] = slot
-        _set_latch(t, s, c, now + period)
+        core[c, LATCH_SLOT] = slot
+        _set_latch(t, s, c, now + t.period_ps[c])
 
 
 @_compiled
@@ -452,21 +459,22 @@ def _port(s: State, c: int, now: int, duration: int) -> int:
 @_compiled
 def _done(t: Tables, s: State, c: int, slot: int, unit: int, free: int, commit: int) -> None:
     """An operation ends: its unit is free from the edge `free` on, `commit` retires it."""
-    entry, core, period = s.rob[c, slot], s.core[c], t.period_ps[c]
-    entry[DONE_PS] = commit + period
-    begin = entry[START_PS]
+    rob, period = s.rob, t.period_ps[c]
+    rob[c, slot, DONE_PS] = commit + period
+    begin, instruction = rob[c, slot, START_PS], rob[c, slot, INSTRUCTION]
+    layer, block = t.code[instruction, LAYER], s.core[c, BLOCK]
     s.busy_ps[c, unit] += free - begin
-    span = s.layer_span_ps[t.code[entry[INSTRUCTION], LAYER]]
-    span[0], span[1] = min(span[0], begin), max(span[1], free)
+    s.layer_span_ps[layer, 0] = min(s.layer_span_ps[layer, 0], begin)
+    s.layer_span_ps[layer, 1] = max(s.layer_span_ps[layer, 1], free)
     if len(s.log) > 0:
-        line = s.log[s.top[LOG_SIZE]]
-        line[LOG_CORE], line[LOG_UNIT], line[LOG_INSTRUCTION] = c, unit, entry[INSTRUCTION]
-        line[LOG_START_PS], line[LOG_END_PS] = begin, free
-        s.top[LOG_SIZE] += 1
-    if core[BLOCK] == slot:
-        _wake_front(s, c, entry[DONE_PS] + period)
-    elif (core[BLOCK] == ON_VECTOR and unit == VECTOR_UNIT) or (
-        core[BLOCK] == ON_TRANSFER and unit == TRANSFER_UNIT
+        log, line = s.log, s.top[LOG_SIZE]
+        log[line, LOG_CORE], log[line, LOG_UNIT], log[line, LOG_INSTRUCTION] = c, unit, instruction
+        log[line, LOG_START_PS], log[line, LOG_END_PS] = begin, free
+        s.top[LOG_SIZE] = line + 1
+    if block == slot:
+        _wake_front(s, c, commit + 2 * period)
+    elif (block == ON_VECTOR and unit == VECTOR_UNIT) or (
+        block == ON_TRANSFER and unit == TRANSFER_UNIT
     ):
         _wake_front(s, c, free + period)
 
@@ -499,49 +507,49 @@ def _end_vector(t: Tables, s: State, c: int, now: int) -> None:
 @_compiled
 def _set_latch(t: Tables, s: State, c: int, earliest: int) -> None:
     """Start the latched product when all groups that share its crossbars are free."""
-    core = s.core[c]
-    group = t.target[s.rob[c, core[LATCH_SLOT], INSTRUCTION]]
+    core = s.core
+    group = t.target[s.rob[c, core[c, LATCH_SLOT], INSTRUCTION]]
     time = earliest
     for i in range(t.sharing_start[group], t.sharing_start[group + 1]):
         free = s.group[t.sharing[i], 1]
         if free == NEVER:
-            core[LATCH_PS] = NEVER
+            core[c, LATCH_PS] = NEVER
             return
         time = max(time, free + t.period_ps[c])
-    core[LATCH_PS] = time
+    core[c, LATCH_PS] = time
     _wake(s, time, 4 * len(s.core) + len(s.group) + c)
-    if core[BLOCK] == ON_LATCH:
+    if core[c, BLOCK] == ON_LATCH:
         _wake_front(s, c, time)
 
 
 @_compiled
 def _start_latched(t: Tables, s: State, c: int, now: int) -> None:
-    core = s.core[c]
-    slot = core[LATCH_SLOT]
-    if slot < 0 or core[LATCH_PS] != now:  # started already, at this edge, by the next dispatch
+    core = s.core
+    slot = core[c, LATCH_SLOT]
+    if slot < 0 or core[c, LATCH_PS] != now:  # started already, at this edge, by the next dispatch
         return
-    core[LATCH_SLOT], core[LATCH_PS] = -1, 0
-    entry = s.rob[c, slot]
-    entry[START_PS] = now
-    group = t.target[entry[INSTRUCTION]]
+    core[c, LATCH_SLOT], core[c, LATCH_PS] = -1, 0
+    instruction, row = s.rob[c, slot, INSTRUCTION], s.rob[c, slot, ROW]
+    s.rob[c, slot, START_PS] = now
+    group = t.target[instruction]
     s.group[group, 0], s.group[group, 1] = slot, NEVER
-    if t.code[entry[INSTRUCTION], OP] == _MVMUL:
-        now = _port(s, c, now, t.costs[entry[ROW], READ_PS])
-    _wake(s, now + t.costs[entry[ROW], COMPUTE_PS], 3 * len(s.core) + group)
+    if t.code[instruction, OP] == _MVMUL:
+        now = _port(s, c, now, t.costs[row, READ_PS])
+    _wake(s, now + t.costs[row, COMPUTE_PS], 3 * len(s.core) + group)
 
 
 @_compiled
 def _end_product(t: Tables, s: State, group: int, now: int) -> None:
     """The product is computed: write it; groups of a core retire one a cycle."""
     c, slot = t.group_core[group], s.group[group, 0]
-    core, period, entry = s.core[c], t.period_ps[c], s.rob[c, slot]
-    if t.code[entry[INSTRUCTION], OP] == _MVMUL:
-        now = _port(s, c, now, t.costs[entry[ROW], WRITE_PS])
+    core, period = s.core, t.period_ps[c]
+    if t.code[s.rob[c, slot, INSTRUCTION], OP] == _MVMUL:
+        now = _port(s, c, now, t.costs[s.rob[c, slot, ROW], WRITE_PS])
     free = _edge(now, period)
     s.group[group, 1] = free
-    core[LAST_COMMIT_PS] = max(free, core[LAST_COMMIT_PS] + period)
-    _done(t, s, c, slot, MATRIX_UNIT, free, core[LAST_COMMIT_PS])
-    if core[LATCH_SLOT] >= 0 and core[LATCH_PS] == NEVER:
+    core[c, LAST_COMMIT_PS] = max(free, core[c, LAST_COMMIT_PS] + period)
+    _done(t, s, c, slot, MATRIX_UNIT, free, core[c, LAST_COMMIT_PS])
+    if core[c, LATCH_SLOT] >= 0 and core[c, LATCH_PS] == NEVER:
         _set_latch(t, s, c, free + period)
 
 
@@ -550,17 +558,17 @@ def _end_product(t: Tables, s: State, group: int, now: int) -> None:
 
 @_compiled
 def _start_transfer(t: Tables, s: State, c: int, op: int, now: int) -> None:
-    core, slot = s.core[c], s.core[c, TRANSFER_SLOT]
-    instruction = s.rob[c, slot, INSTRUCTION]
-    cost, peer = t.costs[s.rob[c, slot, ROW]], t.target[instruction]
+    core, slot = s.core, s.core[c, TRANSFER_SLOT]
+    instruction, row = s.rob[c, slot, INSTRUCTION], s.rob[c, slot, ROW]
+    costs, peer = t.costs, t.target[instruction]
     if op == _LD:
-        _post(s, c, now, GLOBAL, 0, 0, cost[TRAVEL_PS], 0)
+        _post(s, c, now, GLOBAL, 0, 0, costs[row, TRAVEL_PS], 0)
     elif op == _ST:
-        _wake(s, _port(s, c, now, cost[READ_PS]), len(s.core) + c)
+        _wake(s, _port(s, c, now, costs[row, READ_PS]), len(s.core) + c)
     elif op == _SEND:
         _post(s, c, now, READY, peer, 0, t.flit_ps[c, peer], t.period_ps[c])
     elif op == _RECV:
-        core[RECEIVE_FROM] = peer
+        core[c, RECEIVE_FROM] = peer
         if s.core[peer, READY_AT] == c:
             s.core[peer, READY_AT] = -1
             _post(s, c, now, GO, peer, 0, t.flit_ps[c, peer], 0)
@@ -569,26 +577,26 @@ def _start_transfer(t: Tables, s: State, c: int, op: int, now: int) -> None:
         _post(s, c, now, EVENT, peer, event, t.flit_ps[c, peer], 0)
         _end_transfer(t, s, c, now + 2 * t.period_ps[c])
     elif op == _WAIT:
-        core[WAIT_EVENT], core[WAIT_COUNT] = t.code[instruction, IMM], peer
+        core[c, WAIT_EVENT], core[c, WAIT_COUNT] = t.code[instruction, IMM], peer
         _try_wait(t, s, c, now)
     else:
         if op == _LMV:
-            _port(s, c, now, cost[READ_PS])
-        _end_transfer(t, s, c, _edge(_port(s, c, now, cost[WRITE_PS]), t.period_ps[c]))
+            _port(s, c, now, costs[row, READ_PS])
+        _end_transfer(t, s, c, _edge(_port(s, c, now, costs[row, WRITE_PS]), t.period_ps[c]))
 
 
 @_compiled
 def _continue_transfer(t: Tables, s: State, c: int, now: int) -> None:
     """What was read from a memory is there."""
     slot = s.core[c, TRANSFER_SLOT]
-    instruction, cost = s.rob[c, slot, INSTRUCTION], t.costs[s.rob[c, slot, ROW]]
-    op, peer = t.code[instruction, OP], t.target[instruction]
+    instruction, row = s.rob[c, slot, INSTRUCTION], s.rob[c, slot, ROW]
+    costs, op, peer = t.costs, t.code[instruction, OP], t.target[instruction]
     if op == _LD:
-        _end_transfer(t, s, c, _edge(_port(s, c, now, cost[WRITE_PS]), t.period_ps[c]))
+        _end_transfer(t, s, c, _edge(_port(s, c, now, costs[row, WRITE_PS]), t.period_ps[c]))
     elif op == _ST:
-        _post(s, c, now, GLOBAL, 0, 0, cost[TRAVEL_PS], 0)
+        _post(s, c, now, GLOBAL, 0, 0, costs[row, TRAVEL_PS], 0)
     else:
-        _post(s, c, now, DATA, peer, 0, cost[FLITS] * t.flit_ps[c, peer], 0)
+        _post(s, c, now, DATA, peer, 0, costs[row, FLITS] * t.flit_ps[c, peer], 0)
 
 
 @_compiled
@@ -599,11 +607,11 @@ def _end_transfer(t: Tables, s: State, c: int, free: int) -> None:
 
 @_compiled
 def _try_wait(t: Tables, s: State, c: int, now: int) -> None:
-    core = s.core[c]
-    event = core[WAIT_EVENT]
-    if event >= 0 and s.raised[c, event] >= core[WAIT_COUNT]:
-        s.raised[c, event] -= core[WAIT_COUNT]
-        core[WAIT_EVENT] = -1
+    core = s.core
+    event = core[c, WAIT_EVENT]
+    if event >= 0 and s.raised[c, event] >= core[c, WAIT_COUNT]:
+        s.raised[c, event] -= core[c, WAIT_COUNT]
+        core[c, WAIT_EVENT] = -1
         _end_transfer(t, s, c, _next_edge(now, t.period_ps[c]))
 
 
@@ -619,55 +627,49 @@ def _post(
     While an access to the global memory is under way, whose end is not known, its transfer
     unit waits for it and nothing else is queued.
     """
-    core, top = s.core[c], s.top
+    core, items, top = s.core, s.items, s.top
     index = top[FREE_ITEM]
-    item = s.items[index]
-    top[FREE_ITEM] = item[NEXT]
+    top[FREE_ITEM] = items[index, NEXT]
     top[FREE_ITEMS] -= 1
-    arrival = max(now, core[SWITCH_FREE_PS]) + travel
-    core[SWITCH_FREE_PS] = arrival + handling
-    item[KIND], item[PEER], item[AMOUNT], item[ARRIVAL_PS], item[NEXT] = (
-        kind,
-        peer,
-        amount,
-        arrival,
-        -1,
-    )
-    if core[ITEM_FIRST] < 0:
-        core[ITEM_FIRST] = index
+    arrival = max(now, core[c, SWITCH_FREE_PS]) + travel
+    core[c, SWITCH_FREE_PS] = arrival + handling
+    items[index, KIND], items[index, PEER], items[index, AMOUNT] = kind, peer, amount
+    items[index, ARRIVAL_PS], items[index, NEXT] = arrival, -1
+    if core[c, ITEM_FIRST] < 0:
+        core[c, ITEM_FIRST] = index
         _wake(s, arrival, c)
     else:
-        s.items[core[ITEM_LAST], NEXT] = index
-    core[ITEM_LAST] = index
+        items[core[c, ITEM_LAST], NEXT] = index
+    core[c, ITEM_LAST] = index
 
 
 @_compiled
 def _arrive(t: Tables, s: State, c: int, now: int) -> None:
     """The first item of a switch reaches its target."""
-    core, top = s.core[c], s.top
-    index = core[ITEM_FIRST]
-    item = s.items[index]
-    kind, peer, amount = item[KIND], item[PEER], item[AMOUNT]
-    core[ITEM_FIRST] = item[NEXT]
-    if item[NEXT] >= 0:
-        _wake(s, s.items[item[NEXT], ARRIVAL_PS], c)
-    item[NEXT] = top[FREE_ITEM]
+    core, items, top = s.core, s.items, s.top
+    index = core[c, ITEM_FIRST]
+    kind, peer, amount = items[index, KIND], items[index, PEER], items[index, AMOUNT]
+    following = items[index, NEXT]
+    core[c, ITEM_FIRST] = following
+    if following >= 0:
+        _wake(s, items[following, ARRIVAL_PS], c)
+    items[index, NEXT] = top[FREE_ITEM]
     top[FREE_ITEM] = index
     top[FREE_ITEMS] += 1
     if kind == READY:
-        if s.core[peer, RECEIVE_FROM] == c:
+        if core[peer, RECEIVE_FROM] == c:
             _post(s, peer, now, GO, c, 0, t.flit_ps[peer, c], 0)
         else:
-            core[READY_AT] = peer
+            core[c, READY_AT] = peer
     elif kind == GO:
-        cost = t.costs[s.rob[peer, s.core[peer, TRANSFER_SLOT], ROW]]
-        read = _port(s, peer, now, cost[READ_PS])
+        row = s.rob[peer, core[peer, TRANSFER_SLOT], ROW]
+        read = _port(s, peer, now, t.costs[row, READ_PS])
         _wake(s, read, len(s.core) + peer)
         _end_transfer(t, s, peer, _edge(read, t.period_ps[peer]))
     elif kind == DATA:
-        cost = t.costs[s.rob[peer, s.core[peer, TRANSFER_SLOT], ROW]]
-        s.core[peer, RECEIVE_FROM] = -1
-        end = _port(s, peer, now, cost[WRITE_PS])
+        row = s.rob[peer, core[peer, TRANSFER_SLOT], ROW]
+        core[peer, RECEIVE_FROM] = -1
+        end = _port(s, peer, now, t.costs[row, WRITE_PS])
         _end_transfer(t, s, peer, _edge(end, t.period_ps[peer]))
     elif kind == EVENT:
         s.raised[peer, amount] += 1
@@ -678,11 +680,12 @@ def _arrive(t: Tables, s: State, c: int, now: int) -> None:
 
 @_compiled
 def _access_global(t: Tables, s: State, c: int, now: int) -> None:
-    entry = s.rob[c, s.core[c, TRANSFER_SLOT]]
-    end = max(s.top[GLOBAL_FREE_PS], now) + t.costs[entry[ROW], GLOBAL_PS]
+    slot = s.core[c, TRANSFER_SLOT]
+    instruction, row = s.rob[c, slot, INSTRUCTION], s.rob[c, slot, ROW]
+    end = max(s.top[GLOBAL_FREE_PS], now) + t.costs[row, GLOBAL_PS]
     s.top[GLOBAL_FREE_PS] = end
     s.core[c, SWITCH_FREE_PS] = end
-    if t.code[entry[INSTRUCTION], OP] == _LD:
+    if t.code[instruction, OP] == _LD:
         _wake(s, end, len(s.core) + c)
     else:
         _end_transfer(t, s, c, _next_edge(end, t.period_ps[c]))

@@ -146,9 +146,7 @@ def _check_finished(program: Program, state: k.State, images: int) -> None:
     stuck = np.flatnonzero(started & ~done)
     if len(stuck):
         lines = [_waiting(program, state, int(c)) for c in stuck[:_MOST_NAMED]]
-        raise ProgramError(
-            f"deadlock: {len(stuck)} cores wait for ever\n  " + "\n  ".join(lines)
-        )
+        raise ProgramError(f"deadlock: {len(stuck)} cores wait for ever\n  " + "\n  ".join(lines))
 
 
 def _waiting(program: Program, state: k.State, core: int) -> str:

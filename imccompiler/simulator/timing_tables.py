@@ -116,9 +116,7 @@ def _distinct(*columns: Ints) -> tuple[Ints, Ints]:
     return rows[first], index
 
 
-def _message_energies(
-    code: NDArray[np.int32], core: Ints, machine: Machine
-) -> NDArray[np.float64]:
+def _message_energies(code: NDArray[np.int32], core: Ints, machine: Machine) -> NDArray[np.float64]:
     """Energy in the network of `send` (its `recv` included) and `sync`."""
     result = np.zeros(len(code))
     distance = hops(machine)
@@ -204,9 +202,7 @@ def _fill_matrix(block: _Block, groups: Ints) -> None:
     block.spend(energy.local_memory_pj(block.kind, core.mvmul_read_bytes(i), written))
     rows = core.rows if block.like_pimsim else groups[:, ROWS, None]
     block.touch(k.READ1_EXTENT, RS1, rows * i)
-    block.touch(
-        k.WRITE_EXTENT, RD, written if block.like_pimsim else groups[:, OUTPUTS, None] * o
-    )
+    block.touch(k.WRITE_EXTENT, RD, written if block.like_pimsim else groups[:, OUTPUTS, None] * o)
 
 
 def _fill_vector(block: _Block, n: Grid) -> None:

@@ -38,6 +38,6 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of `imcc compile`; do not change it."""
     folder = tmp_path_factory.mktemp("cli") / "out"
     with pytest.raises(SystemExit) as caught:
-        main(["compile", "digits-mlp", "-H", "isaac", "--effort", "0", "-o", str(folder)])
+        main(["compile", "digits-mlp", "-H", "isaac", "-o", str(folder)])
     assert caught.value.code == 0
     return folder

@@ -49,7 +49,7 @@ def test_inspect_views(imcc, compiled: Path) -> None:
     assert "quantize" in imcc("inspect", compiled, "pass").out
     assert "imc.integer_matmul" in imcc("inspect", compiled, "pass", "quantize").out
     diff = imcc("inspect", compiled, "pass", "quantize", "--diff").out
-    assert diff.startswith("--- 01-")
+    assert diff.startswith("--- 02-canonicalize.mlir")
     assert "\n+" in diff
 
 

@@ -43,6 +43,16 @@ def test_error_leaves_the_earlier_folder_and_nothing_else(tmp_path: Path) -> Non
     assert (tmp_path / "out" / REPORT).read_text() == "old"
 
 
+def test_disk_that_is_full_is_not_our_defect(tmp_path: Path) -> None:
+    def write() -> None:
+        with output_folder(tmp_path / "out"):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(UserInputError, match="No space left"):
+        write()
+    assert names(tmp_path) == []
+
+
 def test_own_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     with output_folder(tmp_path / "out") as new:
         (new / REPORT).write_text("old")

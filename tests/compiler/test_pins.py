@@ -28,6 +28,13 @@ def test_pinned_quantisation_reaches_the_mapped_module(
     assert layer.decisions["quant"] == {"scale": 0.25, "zero_point": 3, "bits": 8}
 
 
+def test_copies_alone_can_be_pinned(network: Network, machine: Machine, tmp_path: Path) -> None:
+    path = pin_file(tmp_path, "layers:\n  fc2: {replication: {copies: 1, row_split: 1}}\n")
+    compilation = imccompiler.compile(network, machine, pin=path, effort=0)
+    layer = next(x for x in compilation.report.layers if x.name == "fc2")
+    assert layer.copies == 1
+
+
 def test_glob_takes_the_layers_that_can_and_the_later_key_wins(
     network: Network, tmp_path: Path
 ) -> None:

@@ -29,7 +29,9 @@ def test_a_program_comes_back_equal(program, tmp_path):
             assert list(before) == list(after)
             assert all(np.array_equal(before[k], after[k]) for k in before)
         else:
-            assert np.array_equal(before, after) if isinstance(before, np.ndarray) else before == after
+            assert (
+                np.array_equal(before, after) if isinstance(before, np.ndarray) else before == after
+            )
 
 
 def test_arrays_are_mapped_and_nothing_else_lies_about(program, tmp_path):

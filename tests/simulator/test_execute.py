@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imccompiler.program.artifact import Function, Operand, Quantization
+from imccompiler.program.artifact import Function, Operand, Port, Quantization
 from imccompiler.simulator.execute import Executor
 
 A, B, OUT = 0, 1024, 2048
@@ -210,8 +210,6 @@ def test_function_operands_are_packed_behind_the_second(machine, make_program, m
 
 
 def test_port_layouts(machine, make_program):
-    from imccompiler.program.artifact import Port
-
     q = Quantization(1.0, 0, 8)
     port = Port("x", (1, 2, 2, 2), (0, 2, 3, 1), q, 0)
     out = Port("y", (1, 8), (0, 1), q, 8)

@@ -111,7 +111,10 @@ def test_groups_that_take_turns_must_be_programmed(machine, make_program):
     program = make_program(use, weights=weights)
     program.tiles[1, 1] = program.tiles[0, 1]  # both on one crossbar
     Executor(program, machine).run({})
-    for wrong in (use.replace("mvwr group=1\n", "") + "\n mvwr group=1", use + "\n mvmul r1, r0, group=0"):
+    for wrong in (
+        use.replace("mvwr group=1\n", "") + "\n mvwr group=1",
+        use + "\n mvmul r1, r0, group=0",
+    ):
         program = make_program(wrong, weights=weights)
         program.tiles[1, 1] = program.tiles[0, 1]
         with pytest.raises(ProgramError, match="whose cells hold other weights"):

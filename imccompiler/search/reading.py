@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -14,7 +14,7 @@ from imccompiler.hardware.keys import expand, section_at
 from imccompiler.hardware.load import load, vary
 from imccompiler.hardware.reading import Path_, read_file
 from imccompiler.hardware.schema import Machine
-from imccompiler.search.genes import NETWORK, OBJECTIVE
+from imccompiler.search.genes import NETWORK, OBJECTIVE, Genome
 from imccompiler.search.pipelines import parsed_options, pipeline_of
 from imccompiler.search.space import Space
 
@@ -79,6 +79,8 @@ class _Checker:
                 raise UserInputError(f"there is no file {given!r}", where=self._at(path))
         self._hardware()
         self._passes()
+        if not Genome.of(space).genes:
+            raise UserInputError("nothing varies", where=self.file)
 
     def _network(self, name: str, path: Path_) -> None:
         from imccompiler import models  # noqa: PLC0415
@@ -130,7 +132,9 @@ class _Checker:
             raise self._moved(error, path) from error
         for full in paths:
             if taken.setdefault(full, gene) != gene:
-                raise UserInputError(f"{key!r} is also set by {taken[full]!r}", where=self._at(path))
+                raise UserInputError(
+                    f"{key!r} is also set by {taken[full]!r}", where=self._at(path)
+                )
         for i, value in enumerate(values):
             for full in paths:
                 if fault := _value_fault(full, value):
@@ -168,9 +172,9 @@ def _value_fault(path: Path_, value: Any) -> str | None:
             field = section.model_fields[part]
     if field is None or isinstance(path[-1], int):
         return None  # a whole section or a list entry: checked with the machine it makes
-    annotation = field.annotation
+    annotation: Any = field.annotation
     for item in field.metadata:
-        annotation = _annotated(annotation, item)
+        annotation = Annotated[annotation, item]
     try:
         TypeAdapter(annotation).validate_python(value)
     except ValidationError as error:
@@ -179,15 +183,7 @@ def _value_fault(path: Path_, value: Any) -> str | None:
     return None
 
 
-def _annotated(annotation: Any, item: Any) -> Any:
-    from typing import Annotated  # noqa: PLC0415
-
-    return Annotated[annotation, item]
-
-
-def _schema_error(
-    error: ValidationError, where: Mapping[Path_, str], file: str
-) -> UserInputError:
+def _schema_error(error: ValidationError, where: Mapping[Path_, str], file: str) -> UserInputError:
     faults = sorted({_fault(details, where, file) for details in error.errors(include_url=False)})
     if len(faults) == 1:
         return UserInputError(faults[0][1], where=faults[0][0])
