@@ -43,6 +43,8 @@ from imccompiler.passes.values import Done, Gatherer, Tile, Value, tasks_for
 from imccompiler.program.artifact import Function, Port, Quantization
 from imccompiler.program.isa import byte_width
 
+LOADERS = 16  # cores that load a network input
+STRIPS = 128  # pieces in which it is loaded
 CONSTANT_SHARE = 16  # all layers' constants may take this fraction of a local memory
 
 
@@ -172,7 +174,11 @@ class _Builder:
         return value
 
     def _input(self, op: InputOp) -> None:
-        """Strips of the input, each loaded by one of the cores that read it first."""
+        """Strips of the input, loaded one after the other by few of the cores that read it.
+
+        A core that waits for the global memory can do nothing else. Those that read the last
+        part of the tensor would wait for it anyway.
+        """
         layer = self._layer(op)
         quant = quantization(op.quant, op)
         value = self._new_value(op.result, quant)
@@ -180,10 +186,9 @@ class _Builder:
         address = self._allocate_global(whole.size * value.element_bytes)
         shape = shape_of(op.result)
         self._inputs.append(Port(op.port.data, shape, value.layout.axes, quant, address))
-        cores = self._reading_cores(op.result)
-        grid = best_grid(whole.height, 1, len(cores)) if whole.height > 1 else (1, 1)
-        for rank, box in enumerate(cut_grid(whole, grid)):
-            core = cores[rank * len(cores) // (grid[0] * grid[1])]
+        cores = self._reading_cores(op.result)[-LOADERS:]
+        for rank, box in enumerate(cut_grid(whole, (min(STRIPS, whole.height), 1))):
+            core = cores[rank % len(cores)]
             buffer = self._graph.buffer(core, box.size * value.element_bytes)
             template = load_template(layer, box, whole, address, value.element_bytes)
             task = Task(Kind.LOAD, core, layer, rank, Side(template, (buffer,)))

@@ -359,6 +359,7 @@ def function_template(
     Buffers: 0 and 1 the first two operands (the second followed by the others), last the result.
     """
     b = TemplateBuilder(layer)
+    b.widths(8, 8)  # a function's operands have their own widths; the unit wants some
     b.point(0, 0)
     if len(operand_bytes) > 1:
         b.point(1, 1)

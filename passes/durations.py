@@ -75,12 +75,21 @@ class Durations:
             else:
                 own.append(self._template(task.side.template))
                 sender.append(0)
-                switch.append(own[-1] if task.kind in (Kind.LOAD, Kind.STORE) else 0)
+                switch.append(self._global(task, own[-1]))
         return TaskTimes(
             np.array(own, np.float64) / PS_PER_NS,
             np.array(sender, np.float64) / PS_PER_NS,
             np.array(switch, np.float64) / PS_PER_NS,
         )
+
+    def _global(self, task: Task, own: int) -> int:
+        """How long a load or store holds the global memory: a load's last write is local."""
+        if task.kind is Kind.STORE:
+            return own
+        if task.kind is not Kind.LOAD:
+            return 0
+        size = int(task.side.template.code[-1, IMM])
+        return own - self._core.port.write_ps(size) - self._gap_ps
 
     def _message(self, task: Task) -> tuple[int, int, int]:
         """Both sides of a message whose sides begin together: (sender, receiver, switch).

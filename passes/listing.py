@@ -137,10 +137,12 @@ def schedule_in_order(
         if task.peer >= 0:
             now = max(now, free[task.peer], switch[task.peer], switch[task.core])
         if task.kind in (Kind.LOAD, Kind.STORE):
-            now = max(now, global_free, switch[task.core])
-            global_free = switch[task.core] = now + busy[number]
-        start[number] = now
-        end[number] = free[task.core] = now + own[number]
+            now = max(now, switch[task.core])
+        start[number] = begin = now
+        if task.kind in (Kind.LOAD, Kind.STORE):
+            begin = max(now, global_free)
+            global_free = switch[task.core] = begin + busy[number]
+        end[number] = free[task.core] = begin + own[number]
         if task.peer >= 0:
             peer_end[number] = free[task.peer] = now + sender[number]
             switch[task.peer] = now + busy[number]

@@ -87,7 +87,8 @@ def run(
     time from which a task can run, `able` by priority. Cores are visited in the order of the
     times at which they may have something to begin. A core does not begin a task that would delay
     a more urgent one, which only waits for another resource, by more than `patience`. Resource
-    number `cores` is the global memory.
+    number `cores` is the global memory, which serves requests in the order of their arrival: the
+    core that asks is held until it is done.
     """
     count = len(core)
     slots = heap_start[cores]
@@ -144,7 +145,7 @@ def run(
                         switch_free[core[item]],
                     )
                 elif shared[item]:
-                    hold = max(free[cores], switch_free[c])
+                    hold = switch_free[c]
                 if hold > now:
                     _push(future_keys, future_items, base, future_size, c, hold, item)
                     held_until = min(held_until, hold)
@@ -156,7 +157,8 @@ def run(
             order[scheduled] = task
             scheduled += 1
             start[task] = now
-            finish = now + own[task]
+            begin = max(now, free[cores]) if shared[task] else now
+            finish = begin + own[task]
             end[task] = finish
             free[core[task]] = finish
             if peer[task] >= 0:
@@ -164,8 +166,8 @@ def run(
                 free[peer[task]] = peer_end[task]
                 switch_free[peer[task]] = now + switch[task]
             if shared[task]:
-                free[cores] = now + switch[task]
-                switch_free[c] = now + switch[task]
+                free[cores] = begin + switch[task]
+                switch_free[c] = begin + switch[task]
             for at in range(successor_start[task], successor_start[task + 1]):
                 s = successors[at]
                 ready[s] = max(ready[s], finish)

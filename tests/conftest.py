@@ -1,37 +1,40 @@
+"""ONNX models of a few nodes, and their comparison with ONNX Runtime; imported when needed."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
-from onnx import helper, numpy_helper
 
-from imccompiler.frontend import Network, load_onnx
-from imccompiler.simulator.float_model import run_float
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+    from imccompiler.frontend import Network
 
 Arrays = dict[str, np.ndarray]
 
 
 def _make_model(
-    nodes: Sequence[onnx.NodeProto],
+    nodes: Sequence[NodeProto],
     inputs: Arrays,
     weights: Arrays | None = None,
     outputs: Sequence[str] = ("y",),
     opset: int = 17,
-) -> onnx.ModelProto:
-    """A model of these nodes; `inputs` gives shapes and types, output shapes are inferred."""
-
-    def value(name: str, array: np.ndarray) -> onnx.ValueInfoProto:
-        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
-        return helper.make_tensor_value_info(name, kind, array.shape)
+) -> ModelProto:
+    import onnx  # noqa: PLC0415
+    from onnx import helper, numpy_helper  # noqa: PLC0415
 
     graph = helper.make_graph(
         nodes,
         "test",
-        [value(name, array) for name, array in inputs.items()],
+        [
+            helper.make_tensor_value_info(
+                name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+            )
+            for name, array in inputs.items()
+        ],
         [onnx.ValueInfoProto(name=name) for name in outputs],
         [numpy_helper.from_array(array, name) for name, array in (weights or {}).items()],
     )
@@ -41,7 +44,9 @@ def _make_model(
     return inferred
 
 
-def _run_reference(model: onnx.ModelProto, inputs: Arrays) -> Arrays:
+def _run_reference(model: ModelProto, inputs: Arrays) -> Arrays:
+    import onnxruntime  # noqa: PLC0415
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
@@ -51,7 +56,8 @@ def _run_reference(model: onnx.ModelProto, inputs: Arrays) -> Arrays:
 
 
 def _difference(network: Network, inputs: Arrays, expected: Arrays) -> float:
-    """Largest difference of any output, relative to that output's size."""
+    from imccompiler.simulator.float_model import run_float  # noqa: PLC0415
+
     found = run_float(network.module, network.store, inputs)
     assert found.keys() == expected.keys()
     worst = 0.0
@@ -64,7 +70,6 @@ def _difference(network: Network, inputs: Arrays, expected: Arrays) -> float:
 
 
 def _op_types(network: Network) -> list[str]:
-    """Names of the ops in order, digital ones by their operator; constants left out."""
     names: list[str] = []
     for op in network.module.body.block.ops:
         kind = op.properties.get("op_type")
@@ -73,39 +78,69 @@ def _op_types(network: Network) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def make_model() -> Callable[..., onnx.ModelProto]:
+def make_model() -> Callable[..., ModelProto]:
+    """A model of nodes; `inputs` gives shapes and types, those of outputs are inferred."""
     return _make_model
 
 
 @pytest.fixture(scope="session")
-def run_reference() -> Callable[[onnx.ModelProto, Arrays], Arrays]:
+def run_reference() -> Callable[[ModelProto, Arrays], Arrays]:
+    """Outputs of a model in ONNX Runtime."""
     return _run_reference
 
 
 @pytest.fixture(scope="session")
 def difference() -> Callable[[Network, Arrays, Arrays], float]:
+    """Largest difference of a network's outputs, relative to each output's size."""
     return _difference
 
 
 @pytest.fixture(scope="session")
 def op_types() -> Callable[[Network], list[str]]:
+    """Names of the ops in order, digital ones by their operator; constants left out."""
     return _op_types
 
 
 @pytest.fixture(scope="session")
 def check() -> Callable[..., list[str]]:
-    """Import a model of nodes and compare it with ONNX Runtime; return the types of its ops."""
+    """Import a model of nodes, run passes on it, and compare it with ONNX Runtime.
+
+    Returns the types of its ops.
+    """
 
     def check(
-        nodes: Sequence[onnx.NodeProto] | onnx.NodeProto,
+        nodes: Sequence[NodeProto] | NodeProto,
         inputs: Arrays,
         weights: Arrays | None = None,
+        passes: str = "",
         **options: Any,
     ) -> list[str]:
-        nodes = [nodes] if isinstance(nodes, onnx.NodeProto) else nodes
-        model = _make_model(nodes, inputs, weights, **options)
+        from imccompiler.frontend import load_onnx  # noqa: PLC0415
+
+        model = _make_model(
+            list(nodes) if isinstance(nodes, (list, tuple)) else [nodes], inputs, weights, **options
+        )
         network = load_onnx(model)
+        _run_passes(network, passes)
         assert _difference(network, inputs, _run_reference(model, inputs)) < 1e-5
         return _op_types(network)
 
     return check
+
+
+@pytest.fixture(scope="session")
+def run_passes() -> Callable[[Network, str], None]:
+    """Run a pipeline on a network, in place, and verify it."""
+    return _run_passes
+
+
+def _run_passes(network: Network, pipeline: str) -> None:
+    from imccompiler.hardware.load import load  # noqa: PLC0415
+    from imccompiler.ir.verify import verify  # noqa: PLC0415
+    from imccompiler.passes.base import CompileContext, XdslContext  # noqa: PLC0415
+    from imccompiler.passes.registry import parse  # noqa: PLC0415
+
+    context = XdslContext(CompileContext(load("isaac"), network.store))
+    for each in parse(pipeline) if pipeline else ():
+        each.apply(context, network.module)
+        verify(network.module)
