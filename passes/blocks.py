@@ -64,6 +64,7 @@ class LayerBlocks:
     slices: int
     columns_per_crossbar: int  # whole weights
     pack: int  # convolution groups in a pack
+    unroll: int  # neighbouring outputs of a row that one window makes
 
     @property
     def row_blocks(self) -> int:
@@ -76,8 +77,20 @@ class LayerBlocks:
         if len(self.packs) > 1:
             return [(p.out0, p.out1) for p in self.packs]
         (pack,) = self.packs
+        if self.unroll > 1:
+            return [(pack.out0, pack.out1)]
         step = self.columns_per_crossbar
         return [(c, min(c + step, pack.out1)) for c in range(pack.out0, pack.out1, step)]
+
+    def grouped(self, box: Box) -> Box:
+        """An output box as the windows see it: `unroll` neighbours are channels of one position."""
+        u = self.unroll
+        return box._replace(x0=box.x0 // u, x1=box.x1 // u, c1=box.c1 * u) if u > 1 else box
+
+    def ungrouped(self, box: Box) -> Box:
+        """The output box that a box of groups is, with all channels; it has the same bytes."""
+        u = self.unroll
+        return box._replace(x0=box.x0 * u, x1=box.x1 * u, c1=box.c1 // u) if u > 1 else box
 
 
 class Call(NamedTuple):
@@ -132,8 +145,13 @@ class Part:
         return Box(*reach[:4], *self.channels)
 
 
-def layer_blocks(op: MatmulOp, machine: Machine, weight_bits: int, pack: int = 0) -> LayerBlocks:
+def layer_blocks(
+    op: MatmulOp, machine: Machine, weight_bits: int, pack: int = 0, unroll: int = 1
+) -> LayerBlocks:
     """Cut a layer's matrix; `pack` groups share crossbars (0: as many as fit).
+
+    With `unroll` the matrix is that of a window over `unroll` neighbouring outputs: the kernel
+    stands in it so often, each time shifted by a stride, and zeros between.
 
     Raises:
         PassError: A weight is wider than a crossbar, or the window has three axes.
@@ -155,6 +173,11 @@ def layer_blocks(op: MatmulOp, machine: Machine, weight_bits: int, pack: int = 0
         outputs, inputs = shape[0], shape[1] * groups
     else:
         inputs, outputs = shape
+    if unroll > 1:
+        if groups > 1 or window.dilation[1] > 1:
+            raise PassError("grouped and dilated windows cannot be unrolled", where=str(op.source))
+        window = window.unrolled(unroll)
+        outputs *= unroll
     in_per, out_per = inputs // groups, outputs // groups
     taps = window.kernel[0] * window.kernel[1]
     rows = kind.crossbar.rows
@@ -171,7 +194,8 @@ def layer_blocks(op: MatmulOp, machine: Machine, weight_bits: int, pack: int = 0
             blocks = _split_to(blocks, wanted)
         wanted = wanted or len(blocks)
         packs.append(Pack(g0 * in_per, g1 * in_per, g0 * out_per, g1 * out_per, tuple(blocks)))
-    return LayerBlocks(tuple(packs), window, -(-weight_bits // kind.cell.bits), columns, pack)
+    slices = -(-weight_bits // kind.cell.bits)
+    return LayerBlocks(tuple(packs), window, slices, columns, pack, unroll)
 
 
 def parts_of_copy(blocks: LayerBlocks, row_split: int, column_split: int) -> list[Part]:
@@ -192,30 +216,32 @@ def parts_of_copy(blocks: LayerBlocks, row_split: int, column_split: int) -> lis
 
 
 def block_matrix(
-    op: MatmulOp, weight: NDArray[np.integer], block: RowBlock, out0: int, out1: int
-) -> NDArray[np.int16]:
-    """Weight codes of a row block for outputs out0..out1, shape (rows, outputs)."""
-    if not op.window.kernel:
-        rows = [weight[s.channel : s.channel + s.length, out0:out1] for s in block.segments]
-        return np.concatenate(rows).astype(np.int16)
-    kernel = weight if weight.ndim == 4 else weight[:, :, None, :]
-    groups = op.window.groups
+    op: MatmulOp, weight: NDArray[np.integer], block: RowBlock, pack: Pack, unroll: int
+) -> NDArray[np.integer]:
+    """Weight codes of a row block for all outputs of its pack, shape (rows, outputs)."""
+    if op.window.kernel:
+        kernel = weight if weight.ndim == 4 else weight[:, :, None, :]
+    else:
+        kernel = weight.T[:, :, None, None]
+    groups, stride = op.window.groups, op.window.strides[-1] if op.window.kernel else 1
     out_per, in_per = kernel.shape[0] // groups, kernel.shape[1]
-    if groups == 1:
-        pieces = [
-            kernel[out0:out1, s.channel : s.channel + s.length, s.tap_y, s.tap_x].T
-            for s in block.segments
-        ]
-        return np.concatenate(pieces).astype(np.int16)
-    matrix = np.zeros((block.rows, out1 - out0), np.int16)
-    outputs = np.arange(out0, out1)
+    matrix = np.zeros((block.rows, pack.out1 - pack.out0), weight.dtype)
     row = 0
     for s in block.segments:
-        channels = np.arange(s.channel, s.channel + s.length)
-        same = channels[:, None] // in_per == outputs[None, :] // out_per
-        values = kernel[outputs[None, :], channels[:, None] % in_per, s.tap_y, s.tap_x]
-        matrix[row : row + s.length] = np.where(same, values, 0)
+        rows = slice(row, row + s.length)
         row += s.length
+        if groups == 1:
+            for shift in range(unroll):
+                tap_x = s.tap_x - shift * stride
+                if 0 <= tap_x < kernel.shape[3]:
+                    columns = slice(shift * out_per, (shift + 1) * out_per)
+                    channels = slice(s.channel, s.channel + s.length)
+                    matrix[rows, columns] = kernel[:, channels, s.tap_y, tap_x].T
+            continue
+        outputs = np.arange(pack.out0, pack.out1)[None, :]
+        channels = np.arange(s.channel, s.channel + s.length)[:, None]
+        values = kernel[outputs, channels % in_per, s.tap_y, s.tap_x]
+        matrix[rows] = np.where(channels // in_per == outputs // out_per, values, 0)
     return matrix
 
 

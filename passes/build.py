@@ -234,9 +234,12 @@ class _Builder:
         if integer is None or tiling is None or replication is None or placement is None:
             raise PassError("is not mapped yet", where=name, hint="run the passes up to `place`")
         value = self._new_value(op.result, quantization(op.quant, op))
-        blocks = layer_blocks(op, self._machine, integer.weight_bits, tiling.pack)
+        bits, pack = integer.weight_bits, tiling.pack
+        blocks = layer_blocks(op, self._machine, bits, pack, replication.unroll)
         parts = parts_of_copy(blocks, replication.row_split, replication.column_split)
-        boxes = cut_grid(value.layout.whole, (replication.grid[0], replication.grid[1]))
+        boxes = cut_grid(
+            blocks.grouped(value.layout.whole), (replication.grid[0], replication.grid[1])
+        )
         widths = Widths(
             self._machine.activation_bits,
             integer.accumulator_bits,
@@ -313,7 +316,12 @@ class _Builder:
             product = byte_width(job.widths.product)
             store = self._context.store
             job.constants[key] = tuple(
-                self._graph.constant(core, np.tile(encode(store[entry][box.c0 : box.c1], w), strip))
+                self._graph.constant(
+                    core,
+                    np.tile(
+                        encode(np.tile(store[entry], job.blocks.unroll)[box.c0 : box.c1], w), strip
+                    ),
+                )
                 for entry, w in (
                     (integer.bias, accumulator),
                     (integer.multiplier, accumulator),
@@ -358,8 +366,8 @@ class _Builder:
             buffers = (source, sums, planes, scratch, products, *constants, result)
             task = Task(Kind.COMPUTE, core, job.layer, rank, Side(template, buffers, (group,)))
             before = tasks_for(done, part.reach(job.blocks.window, piece))
-            completed.append((piece, graph.add(task, before)))
-        job.value.tiles.append(Tile(core, box, result, tuple(completed)))
+            completed.append((job.blocks.ungrouped(piece), graph.add(task, before)))
+        job.value.tiles.append(Tile(core, job.blocks.ungrouped(box), result, tuple(completed)))
 
     def _shared_sum(
         self,
@@ -390,7 +398,8 @@ class _Builder:
         result = graph.buffer(core, piece.size * job.value.element_bytes)
         products = graph.buffer(core, piece.size * byte_width(job.widths.product))
         last = self._reduce(job, members, piece, owner, sums, (products, *constants, result), strip)
-        job.value.tiles.append(Tile(core, piece, result, ((piece, last),)))
+        made = job.blocks.ungrouped(piece)
+        job.value.tiles.append(Tile(core, made, result, ((made, last),)))
 
     def _matmul_template(
         self,

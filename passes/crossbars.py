@@ -76,4 +76,4 @@ def _matrix(placed: PlacedPart, store: WeightStore, pack: int, row_block: int) -
     key = integer.weight if integer is not None else ""
     whole = placed.blocks.packs[pack]
     block = whole.row_blocks[row_block]
-    return block_matrix(placed.op, store[key], block, whole.out0, whole.out1)
+    return block_matrix(placed.op, store[key], block, whole, placed.blocks.unroll)

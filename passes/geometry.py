@@ -8,6 +8,7 @@ memory is dense, channels innermost.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -150,6 +151,16 @@ class Window2d:
             (window.dilations[0], window.dilations[1]),
         )
 
+    def unrolled(self, outputs: int) -> Window2d:
+        """The window over so many neighbouring outputs of a row."""
+        width = (outputs - 1) * self.stride[1] + self.kernel[1]
+        return Window2d(
+            (self.kernel[0], width),
+            (self.stride[0], self.stride[1] * outputs),
+            self.before,
+            self.dilation,
+        )
+
     def reach(
         self, box: Box, taps_y: tuple[int, int] | None = None, taps_x: tuple[int, int] | None = None
     ) -> Box:
@@ -183,6 +194,7 @@ def cut_grid(box: Box, grid: tuple[int, int]) -> list[Box]:
     ]
 
 
+@lru_cache(maxsize=1 << 16)
 def best_grid(height: int, width: int, parts: int) -> tuple[int, int]:
     """The grid of at most `parts` tiles whose largest tile is smallest, then squarest."""
     best: tuple[tuple[float, float], tuple[int, int]] | None = None

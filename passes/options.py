@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from imccompiler.cost.machine import MachineTiming
 from imccompiler.cost.rounding import PS_PER_NS
@@ -12,9 +13,10 @@ from imccompiler.ir.decisions import Replication
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.blocks import LayerBlocks, Part, layer_blocks, parts_of_copy
 from imccompiler.passes.compute import gathered_bytes
-from imccompiler.passes.geometry import Box, best_grid, cut, cut_grid
+from imccompiler.passes.geometry import Box, best_grid, cut
 from imccompiler.program.isa import byte_width
 
+LARGEST_UNROLL = 8
 EXCHANGE_WEIGHT = 2
 """Partial sums cost more than the two cores' work: each side also waits for the other. Measured on
 ResNet-18 for `pimcomp`, where weights from 1.5 to 3 were tried."""
@@ -49,37 +51,48 @@ def layer_options(op: MatmulOp, machine: Machine, whole: Box, times: MachineTimi
     """
     if op.integer is None or op.tiling is None:
         return []
-    blocks = layer_blocks(op, machine, op.integer.weight_bits, op.tiling.pack)
-    capacity = machine.main_kind.crossbars
     options: list[Option] = []
-    seen: set[tuple[int, int, int, int]] = set()
+    fewest = float("inf")
+    for unroll in _unrolls(op, whole):
+        blocks = layer_blocks(op, machine, op.integer.weight_bits, op.tiling.pack, unroll)
+        products = blocks.row_blocks / unroll  # for each output
+        if products < fewest:
+            fewest = products
+            options += _options_of(op, machine, blocks, blocks.grouped(whole), times)
+    return prune(options)
+
+
+def _options_of(
+    op: MatmulOp, machine: Machine, blocks: LayerBlocks, whole: Box, times: MachineTiming
+) -> list[Option]:
+    """Options of a layer that is cut so; `whole` is its output in groups."""
+    options: list[Option] = []
     for column_split in _splits(len(blocks.column_units)):
         for row_split in _row_splits(blocks):
             parts = parts_of_copy(blocks, row_split, column_split)
-            largest = max(p.crossbars(blocks.columns_per_crossbar) for p in parts)
-            if largest > capacity:
+            sizes = [p.crossbars(blocks.columns_per_crossbar) for p in parts]
+            if max(sizes) > machine.main_kind.crossbars:
                 continue
-            per_copy = sum(p.crossbars(blocks.columns_per_crossbar) for p in parts)
-            for copies in _copy_counts(whole, machine.core_count // len(parts)):
-                grid = best_grid(whole.height, whole.width, copies)
-                used = grid[0] * grid[1]
-                key = (*grid, row_split, column_split)
-                if key in seen:
-                    continue
-                seen.add(key)
-                tile = max(cut_grid(whole, grid), key=lambda b: b.positions)
-                busy = part_time_ns(op, blocks, parts, tile, row_split, times, machine)
-                options.append(
-                    Option(
-                        Replication(used, row_split, column_split, grid),
-                        used * per_copy,
-                        used * len(parts),
-                        largest,
-                        busy,
-                        busy * used * len(parts),
-                    )
+            for grid in _grids(whole.height, whole.width, machine.core_count // len(parts)):
+                copies = grid[0] * grid[1]
+                tile = whole._replace(
+                    y1=whole.y0 - (-whole.height // grid[0]),
+                    x1=whole.x0 - (-whole.width // grid[1]),
                 )
-    return prune(options)
+                busy = part_time_ns(op, blocks, parts, tile, row_split, times, machine)
+                replication = Replication(copies, row_split, column_split, grid, blocks.unroll)
+                count = copies * len(parts)
+                options.append(
+                    Option(replication, copies * sum(sizes), count, max(sizes), busy, busy * count)
+                )
+    return options
+
+
+def _unrolls(op: MatmulOp, whole: Box) -> list[int]:
+    """How many neighbouring outputs one window may make: divisors of the output's width."""
+    if op.window.groups > 1 or any(d > 1 for d in op.window.dilations[-1:]):
+        return [1]
+    return [u for u in range(1, min(LARGEST_UNROLL, whole.width) + 1) if whole.width % u == 0]
 
 
 def prune(options: Iterable[Option]) -> list[Option]:
@@ -165,15 +178,12 @@ def _row_splits(blocks: LayerBlocks) -> list[int]:
     ]
 
 
-def _copy_counts(whole: Box, most: int) -> list[int]:
-    """Copy counts worth trying: one for every size that the largest tile can have."""
-    most = min(most, whole.positions)
-    counts: list[int] = []
-    size = 0
-    for copies in range(1, most + 1):
-        grid = best_grid(whole.height, whole.width, copies)
-        tile = -(-whole.height // grid[0]) * -(-whole.width // grid[1])
-        if tile != size:
-            counts.append(copies)
-            size = tile
-    return counts
+@lru_cache(maxsize=1 << 12)
+def _grids(height: int, width: int, most: int) -> tuple[tuple[int, int], ...]:
+    """Grids of copies worth trying: one for every size that the largest tile can have."""
+    grids: dict[int, tuple[int, int]] = {}
+    for copies in range(1, min(most, height * width) + 1):
+        grid = best_grid(height, width, copies)
+        tile = -(-height // grid[0]) * -(-width // grid[1])
+        grids.setdefault(tile, grid)
+    return tuple(grids.values())

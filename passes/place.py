@@ -110,17 +110,19 @@ def demand(
     if op.tiling is None or op.integer is None:
         raise PassError("is not tiled", where=layer_name(op), hint="run `partition`")
     machine = context.machine
-    blocks = layer_blocks(op, machine, op.integer.weight_bits, op.tiling.pack)
+    bits, pack = op.integer.weight_bits, op.tiling.pack
+    blocks = layer_blocks(op, machine, bits, pack, replication.unroll)
+    whole = blocks.grouped(layout.whole)
     parts = parts_of_copy(blocks, replication.row_split, replication.column_split)
     sizes = np.array([p.crossbars(blocks.columns_per_crossbar) for p in parts], np.int64)
-    boxes = cut_grid(layout.whole, (replication.grid[0], replication.grid[1]))
+    boxes = cut_grid(whole, (replication.grid[0], replication.grid[1]))
     tile = max(boxes, key=lambda b: b.positions)
     times = MachineTiming.of(machine)
     standing = op.placement
     return Demand(
         op,
         np.tile(sizes, len(boxes)),
-        np.repeat(_centres(boxes, layout.whole), len(parts), axis=0),
+        np.repeat(_centres(boxes, whole), len(parts), axis=0),
         part_time_ns(op, blocks, parts, tile, replication.row_split, times, machine),
         None if standing is None else np.array(standing.cores, np.int64),
     )

@@ -203,7 +203,12 @@ def _standing(op: MatmulOp, machine: Machine, times: MachineTiming, whole: Box) 
     r = op.replication
     if r is None or op.integer is None or op.tiling is None:
         raise PassError("has no tiling", where=layer_name(op), hint="run `partition`")
-    blocks = layer_blocks(op, machine, op.integer.weight_bits, op.tiling.pack)
+    blocks = layer_blocks(op, machine, op.integer.weight_bits, op.tiling.pack, r.unroll)
+    if whole.width % r.unroll:
+        raise PassError(
+            f"a width of {whole.width} cannot be unrolled by {r.unroll}", where=layer_name(op)
+        )
+    whole = blocks.grouped(whole)
     parts = parts_of_copy(blocks, r.row_split, r.column_split)
     if r.grid[0] * r.grid[1] != r.copies or len(parts) != r.row_split * r.column_split:
         raise PassError(f"{r} does not suit the layer", where=layer_name(op))

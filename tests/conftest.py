@@ -117,9 +117,8 @@ def check() -> Callable[..., list[str]]:
     ) -> list[str]:
         from imccompiler.frontend import load_onnx  # noqa: PLC0415
 
-        model = _make_model(
-            list(nodes) if isinstance(nodes, (list, tuple)) else [nodes], inputs, weights, **options
-        )
+        nodes = list(nodes) if isinstance(nodes, (list, tuple)) else [nodes]
+        model = _make_model(nodes, inputs, weights, **options)
         network = load_onnx(model)
         _run_passes(network, passes)
         assert _difference(network, inputs, _run_reference(model, inputs)) < 1e-5

@@ -17,6 +17,8 @@ from imccompiler.report.trace import write_trace
 if TYPE_CHECKING:
     from imccompiler.simulator.timing import Timing
 
+COMPUTE_UNITS = 2  # matrix and vector unit, the first of `simulator.timing.UNITS`
+
 
 def simulate_into(
     folder: Path, report: Report, program: Program, machine: Machine, images: int = 1
@@ -73,7 +75,7 @@ def simulated_section(
     """
     by_layer = timing.energy_pj_by_layer.sum(axis=1).tolist()
     whole_ns = max(float(timing.image_end_ns[-1]), 1e-12)
-    busiest = timing.busy_ns.max(axis=1) / whole_ns
+    busiest = timing.busy_ns[:, :COMPUTE_UNITS].max(axis=1) / whole_ns
     return Simulated(
         images=images,
         latency_ns=timing.latency_ns,

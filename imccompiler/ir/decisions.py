@@ -100,6 +100,8 @@ class Replication(Decision):
 
     A copy stands on `row_split * column_split` cores, each holding a share of the row blocks
     and of the column blocks; `grid` is how the copies share the output's rows and columns.
+    A copy holds its kernel `unroll` times, shifted, and so computes as many neighbouring outputs
+    of a row at once from one, wider, window; columns of `grid` then count such groups.
     """
 
     name: ClassVar[str] = "imc.replication"
@@ -107,6 +109,7 @@ class Replication(Decision):
     row_split: int = 1
     column_split: int = 1
     grid: tuple[int, ...] = (1, 1)
+    unroll: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -53,8 +53,9 @@ class WeightStore:
         held = self._entries.get(key)
         if held is not None and not (held.dtype == value.dtype and np.array_equal(held, value)):
             raise IRError(f"weight {key!r} is already there with other values")
-        # contiguous, so that sums come out the same to the last bit after saving and loading
-        self._entries[key] = np.ascontiguousarray(value) if value.ndim else value
+        # Contiguous, so that sums come out the same to the last bit after saving and loading; but
+        # a view that repeats a few values, as stands for weights that are absent, stays one.
+        self._entries[key] = value if 0 in value.strides else np.asarray(value, order="C")
         return key
 
     def copy(self) -> WeightStore:

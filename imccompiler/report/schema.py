@@ -63,7 +63,8 @@ class Simulated(Section):
         description="(simulated - planned) / planned latency; null without a plan"
     )
     core_utilisation: tuple[Share, ...] = Field(
-        description="by core: share of the simulated time in which its busiest unit works"
+        description="by core: share of the time in which its matrix or its vector unit works, "
+        "whichever works more; transfers are left out, since they mostly wait"
     )
 
 

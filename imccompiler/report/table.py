@@ -193,7 +193,7 @@ def _fact_rows(report: Report) -> Iterator[tuple[str, str]]:
 def simulated_text(simulated: Simulated) -> str:
     """One line on a simulation."""
     busiest = max(simulated.core_utilisation, default=0.0)
-    text = f"{simulated.images} image(s), busiest core {share_text(busiest)} at work"
+    text = f"{simulated.images} image(s), busiest core computes {share_text(busiest)} of the time"
     if simulated.latency_deviation is not None:
         text += f", {100 * simulated.latency_deviation:+.2f} % off the plan"
     return text

@@ -13,11 +13,11 @@ from dataclasses import replace
 
 from imccompiler.compiler import compile  # noqa: A004
 from imccompiler.cost.area import area_mm2
-from imccompiler.errors import DoesNotFitError, ImcError, InternalError, PassError
+from imccompiler.errors import DoesNotFitError, ImcError, InternalError
 from imccompiler.hardware.load import content_hash, vary
 from imccompiler.hardware.schema import Machine
-from imccompiler.report.schema import Report
 from imccompiler.search.accuracy import accuracy_of, execute
+from imccompiler.search.figures import measured
 from imccompiler.search.genes import Candidate, Design, design_of
 from imccompiler.search.memo import Memo
 from imccompiler.search.pareto import Constraints, violation
@@ -77,11 +77,7 @@ def _measure(
         seed=problem.space.seed,
         calibration=problem.calibration,
     )
-    plan = figures(compilation.report)
-    if "latency_ns" not in plan:
-        from imccompiler.passes.schedule import planned
-        plan["latency_ns"]=planned(compilation.context,compilation.module).schedule.makespan_ns
-    metrics = _with_plan(metrics, plan, problem.space)
+    metrics = measured(compilation, asked_for(problem.space)) | metrics
     if violation(metrics, constraints) > 0:
         return _stopped(metrics, constraints)
     if problem.samples is not None:
@@ -95,36 +91,12 @@ def _measure(
     return Outcome("complete", metrics)
 
 
-def _with_plan(
-    metrics: Mapping[str, Measured], plan: Mapping[str, float], space: Space
-) -> dict[str, Measured]:
-    """All metrics so far; those of a lower rung stay as they are.
-
-    Raises:
-        PassError: The pipeline does not find out what the space asks for.
-    """
-    wanted = {*(o.metric for o in space.objectives), *space.constraints} - {"accuracy"}
-    if missing := sorted(wanted - {*metrics, *plan}):
-        raise PassError(
-            f"the pipeline does not find out {', '.join(missing)}", hint="run the pass `estimate`"
-        )
-    return {name: Measured(value, "plan") for name, value in plan.items()} | dict(metrics)
+def asked_for(space: Space) -> set[str]:
+    """All metrics that a space needs."""
+    return {*(objective.metric for objective in space.objectives), *space.constraints}
 
 
 def _stopped(metrics: Mapping[str, Measured], constraints: Constraints) -> Outcome:
     broken = [name for name in metrics if violation({name: metrics[name]}, constraints) > 0]
     text = ", ".join(f"{name} is {metrics[name].value:.6g}" for name in broken)
     return Outcome("stopped", metrics, reason=f"breaks a constraint: {text}")
-
-
-def figures(report: Report) -> dict[str, float]:
-    """What a report says by metric, accuracy aside; what no pass found out is not there."""
-    found = {
-        "latency_ns": report.latency_ns,
-        "interval_ns": report.interval_ns,
-        "energy_pj": report.energy_pj and report.energy_pj.total,
-        "power_mw": report.power_mw,
-        "area_mm2": report.area_mm2,
-        "crossbars": report.crossbars and report.crossbars.used,
-    }
-    return {name: float(value) for name, value in found.items() if value is not None}

@@ -15,9 +15,8 @@ from imccompiler.compiler import compile, evaluate  # noqa: A004
 from imccompiler.compiler.folder import REPORT, read_report, update_report
 from imccompiler.errors import ImcError
 from imccompiler.hardware.load import vary
-from imccompiler.report.schema import Report
-from imccompiler.search.evaluate import figures
 from imccompiler.search.executor import Workers, run_all
+from imccompiler.search.figures import exported
 from imccompiler.search.genes import Candidate, design_of
 from imccompiler.search.pareto import Member
 from imccompiler.search.pipelines import text_of
@@ -38,8 +37,8 @@ class FrontMember:
         trial: Its first trial, with what the search measured.
         equals: Later trials with the same values.
         values: What the candidate stands for, by gene.
-        full: What the exported program has, by metric: planned at `front_effort`, accuracy by
-            executing that program itself.
+        full: What the exported program has, by metric: compiled at `front_effort`, simulated,
+            and executed itself.
         folder: Where it is, relative to the study's.
         problem: Why there is no folder, if it could not be exported.
     """
@@ -109,7 +108,7 @@ def export(payload: Payload, candidate: Candidate, folder: Path) -> dict[str, fl
     if (folder / REPORT).is_file():
         report = read_report(folder)
         if samples is None or report.run is not None:
-            return _full(report)
+            return exported(report)
     design = design_of(space, problem.genome.decode(candidate))
     compilation = compile(
         locate(design.network, problem.folder),
@@ -122,9 +121,9 @@ def export(payload: Payload, candidate: Candidate, folder: Path) -> dict[str, fl
         output=folder,
     )
     if samples is None:
-        return _full(compilation.report)
+        return exported(compilation.report)
     run = evaluate(compilation, samples.inputs, samples.labels).run
-    return _full(update_report(folder, run=run))
+    return exported(update_report(folder, run=run))
 
 
 def front_json(
@@ -181,11 +180,6 @@ def _member(
         kind = "" if isinstance(found, ImcError) else f"{type(found).__name__}: "
         return FrontMember(member.trial, member.equals, values, {}, None, f"{kind}{found}")
     return FrontMember(member.trial, member.equals, values, found, f"{FRONT}/{name}")
-
-
-def _full(report: Report) -> dict[str, float]:
-    accuracy = report.run and report.run.accuracy
-    return figures(report) | ({} if accuracy is None else {"accuracy": accuracy})
 
 
 def _remove_others(home: Path, names: set[str]) -> None:

@@ -14,19 +14,19 @@ from imccompiler.report.build import versions
 from imccompiler.search.executor import workers_of
 from imccompiler.search.explore import explore
 from imccompiler.search.front import FrontMember, export_front, front_json
-from imccompiler.search.genes import Genome
 from imccompiler.search.ledger import Ledger
-from imccompiler.search.pareto import Points, front_of, hypervolume, points_of, usable
-from imccompiler.search.problem import Payload, Problem, problem_of
+from imccompiler.search.pareto import Points, front_of, hypervolume, points_of
+from imccompiler.search.problem import Payload, problem_of
 from imccompiler.search.reading import SpaceFile, read_space
 from imccompiler.search.samplers import sampler_of
-from imccompiler.search.space import SamplerName
+from imccompiler.search.space import SamplerName, Space
 from imccompiler.search.trial import Trial
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 Progress = Callable[[str, int, int], Any]
+_DECADES = ("_ns", "_pj", "_mw", "_mm2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +111,36 @@ def run(
     return Study(source, tuple(done), front, folder)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """Hypervolumes of samplers, all normalised alike; shape of each row: one value a seed."""
+    """Fronts of several samplers with the same seeds, by (sampler, seed).
 
-    seeds: tuple[int, ...]
-    hypervolumes: Mapping[str, tuple[float, ...]]
+    Each front is an array of shape (members, objectives), all to be made small.
+    """
 
-    def mean(self, sampler: str) -> float:
-        """Mean over the seeds."""
-        return float(np.mean(self.hypervolumes[sampler]))
+    space: Space
+    fronts: Mapping[tuple[SamplerName, int], Points]
+
+    def hypervolumes(self, *, logarithmic: bool = True) -> dict[tuple[SamplerName, int], float]:
+        """Share of one box that each front dominates.
+
+        The box is the same for all: from the best to the worst value of each objective over all
+        fronts, its worst corner moved out by a tenth.
+
+        Args:
+            logarithmic: Look at times, energies and areas by their ratios, as they span decades.
+        """
+        scaled = {key: self._scaled(front, logarithmic) for key, front in self.fronts.items()}
+        every = np.concatenate(list(scaled.values()))
+        if not len(every):
+            return dict.fromkeys(scaled, 0.0)
+        ideal, nadir = every.min(axis=0), every.max(axis=0)
+        return {key: hypervolume(front, ideal, nadir) for key, front in scaled.items()}
+
+    def _scaled(self, front: Points, logarithmic: bool) -> Points:
+        names = [objective.metric for objective in self.space.objectives]
+        ratios = np.array([logarithmic and name.endswith(_DECADES) for name in names])
+        return np.where(ratios, np.log(np.where(ratios, front, 1.0)), front)
 
 
 def compare(
@@ -131,10 +151,7 @@ def compare(
     trials: int,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Run studies with several samplers and seeds in memory and compare their fronts.
-
-    Hypervolumes are shares of the box from the best to the worst value of each objective over
-    the fronts of all studies, widened by a tenth.
+    """Run studies with several samplers and seeds in memory.
 
     Args:
         space: A space file; its own sampler and seed are not used.
@@ -142,38 +159,31 @@ def compare(
         seeds: Of the studies; all samplers get the same ones.
         trials: Of each study.
         progress: Told (step, studies done, studies).
+
+    Raises:
+        UserInputError: The space cannot be used, or a package is missing.
     """
     source = read_space(space)
     payload = Payload.of(source)
-    problem = problem_of(payload)
     fronts: dict[tuple[SamplerName, int], Points] = {}
-    cases: list[tuple[SamplerName, int]] = [
-        (sampler, seed) for sampler in samplers for seed in seeds
-    ]
+    cases: list[tuple[SamplerName, int]] = [(s, seed) for s in samplers for seed in seeds]
     for count, (sampler, seed) in enumerate(cases):
         if progress is not None:
             progress(f"{sampler}, seed {seed}", count, len(cases))
-        found = _in_memory(problem, payload, sampler, seed, trials)
-        fronts[sampler, seed] = points_of(usable(found, source.space), source.space)
-    every = np.concatenate(list(fronts.values()))
-    if not len(every):
-        raise UserInputError("no trial of any study breaks no constraint", where=str(space))
-    ideal, nadir = every.min(axis=0), every.max(axis=0)
-    volumes = {
-        name: tuple(hypervolume(fronts[name, seed], ideal, nadir) for seed in seeds)
-        for name in samplers
-    }
-    return Comparison(tuple(seeds), volumes)
+        found = _in_memory(payload, sampler, seed, trials)
+        members = [member.trial for member in front_of(found, source.space)]
+        fronts[sampler, seed] = points_of(members, source.space)
+    return Comparison(source.space, fronts)
 
 
-def _in_memory(
-    problem: Problem, payload: Payload, sampler: SamplerName, seed: int, trials: int
-) -> list[Trial]:
+def _in_memory(payload: Payload, sampler: SamplerName, seed: int, trials: int) -> list[Trial]:
+    """All trials of a study that leaves nothing behind; compilations keep the space's seed."""
+    problem = problem_of(payload)
     space = problem.space.model_copy(update={"sampler": sampler, "seed": seed})
     with workers_of(payload, 1, timeout_s=space.timeout_s) as workers:
         return explore(
             payload,
-            sampler_of(space, Genome.of(space)),
+            sampler_of(space, problem.genome),
             workers,
             trials=trials,
             batch_size=space.batch_size,

@@ -13,9 +13,9 @@ State = Literal["complete", "stopped", "infeasible", "invalid", "failed"]
 """`complete`: all was measured; `stopped`: a constraint was broken on a lower rung; `infeasible`:
 does not fit; `invalid`: no machine or mapping; `failed`: a defect, a time limit, a lost worker."""
 
-Rung = Literal["machine", "plan", "execute"]
-"""How a value was found: from the machine's description, from the plan of a program compiled at
-effort 0, or by executing a program with the machine's own ADC."""
+Rung = Literal["machine", "plan", "simulate", "execute"]
+"""How a value was found: from the machine's description; from the plan of a program compiled at
+effort 0, or by simulating that program in time; by executing a program with the machine's ADC."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,14 @@ def test_add() -> None:
     assert list(store) == ["w"]
 
 
+def test_arrays_lie_as_they_are_saved_but_views_of_few_values_stay_views() -> None:
+    store = WeightStore()
+    store.add("transposed", ARRAYS["transposed"])
+    store.add("view", ARRAYS["view"])
+    assert store["transposed"].flags.c_contiguous
+    assert store["view"].strides == (0, 0)
+
+
 def test_copy_is_independent() -> None:
     store = WeightStore(ARRAYS)
     other = store.copy()
