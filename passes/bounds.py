@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imccompiler.passes.durations import TaskTimes
 from imccompiler.passes.taskgraph import Kind, TaskGraph
@@ -20,7 +21,7 @@ class Bound:
     interval_binds: str
 
 
-def latency_bound(graph: TaskGraph, times: TaskTimes, cores: int) -> Bound:
+def lower_bound(graph: TaskGraph, times: TaskTimes, cores: int) -> Bound:
     """Bounds for one image and for the interval between images.
 
     Latency: the critical path, and for each core (and for the global memory) the least head of
@@ -30,21 +31,11 @@ def latency_bound(graph: TaskGraph, times: TaskTimes, cores: int) -> Bound:
     count = len(graph.tasks)
     if count == 0:
         return Bound(0.0, "nothing", 0.0, "nothing")
-    own_ns = times.own_ns.tolist()
-    head = np.zeros(count)
-    tail = np.zeros(count)
-    for task in range(count):  # tasks are numbered in topological order
-        before = graph.predecessors[task]
-        if before:
-            head[task] = max(head[p] + own_ns[p] for p in before)
-    for task in range(count - 1, -1, -1):
-        reach = tail[task] + own_ns[task]
-        for p in graph.predecessors[task]:
-            tail[p] = max(tail[p], reach)
+    head = _longest_heads(graph.predecessors, times.own_ns.tolist())
+    tail = longest_tails(graph.predecessors, times.own_ns.tolist())
     own, sent = times.own_ns, times.sender_ns
     path = float((head + own + tail).max())
     best = (path, "critical path")
-    busiest = (0.0, "nothing")
     core = np.array([t.core for t in graph.tasks])
     peer = np.array([t.peer for t in graph.tasks])
     shared = np.array([t.kind in (Kind.LOAD, Kind.STORE) for t in graph.tasks])
@@ -68,6 +59,28 @@ def latency_bound(graph: TaskGraph, times: TaskTimes, cores: int) -> Bound:
     index = int(load.argmax())
     busiest = (float(load[index]), _name(index, cores))
     return Bound(best[0], best[1], busiest[0], busiest[1])
+
+
+def longest_tails(predecessors: list[tuple[int, ...]], own_ns: list[float]) -> NDArray[np.float64]:
+    """Longest path behind each task; tasks are numbered in topological order."""
+    tail = [0.0] * len(own_ns)
+    for task in range(len(own_ns) - 1, -1, -1):
+        reach = tail[task] + own_ns[task]
+        for p in predecessors[task]:
+            if reach > tail[p]:
+                tail[p] = reach
+    return np.array(tail)
+
+
+def _longest_heads(predecessors: list[tuple[int, ...]], own_ns: list[float]) -> NDArray[np.float64]:
+    """Longest path before each task."""
+    head = [0.0] * len(own_ns)
+    for task, before in enumerate(predecessors):
+        for p in before:
+            reach = head[p] + own_ns[p]
+            if reach > head[task]:
+                head[task] = reach
+    return np.array(head)
 
 
 def _name(index: int, cores: int) -> str:

@@ -32,8 +32,9 @@ SHAPES: tuple[Rule, ...] = (
     reshape_form,
     merge_reshapes,
     merge_transposes,
-    global_average,
 )
+
+POOLS: tuple[Rule, ...] = (global_average,)
 
 PRODUCTS: tuple[Rule, ...] = (
     fold_shift_after,
@@ -48,8 +49,8 @@ PRODUCTS: tuple[Rule, ...] = (
 class CanonicalizePass(ImcPass):
     """Bring a network at network level to its canonical form (`docs/ir.md`).
 
-    Patterns are recognised before scalars go into weights, since those would take a pattern's
-    constants away. Ops about which something is decided stay as they are.
+    Patterns are recognised before scalars go into weights and means become pools, since those
+    would take parts of a pattern away. Ops about which something is decided stay as they are.
     """
 
     name: ClassVar[str] = "canonicalize"
@@ -57,4 +58,4 @@ class CanonicalizePass(ImcPass):
     def run(self, context: CompileContext, module: ModuleOp) -> None:
         """Apply the rules until none applies."""
         apply_rules(module, context.store, (*SHAPES, *PATTERNS))
-        apply_rules(module, context.store, (*PRODUCTS, *SHAPES))
+        apply_rules(module, context.store, (*POOLS, *PRODUCTS, *SHAPES))

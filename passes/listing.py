@@ -17,9 +17,6 @@ from imccompiler.errors import InternalError, PassError
 from imccompiler.passes.durations import TaskTimes
 from imccompiler.passes.taskgraph import Kind, TaskGraph
 
-PATIENCE_NS = 10_000.0
-"""How long a more urgent task may be delayed by one that can begin at once."""
-
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
@@ -42,8 +39,9 @@ class Schedule:
 def list_schedule(
     graph: TaskGraph,
     times: TaskTimes,
-    priority: Sequence[int],
+    priority: NDArray[np.int64],
     cores: int,
+    patience_ns: float,
 ) -> Schedule:
     """Schedule all tasks.
 
@@ -52,6 +50,7 @@ def list_schedule(
         times: Of the tasks.
         priority: Lower is more urgent.
         cores: Number of cores.
+        patience_ns: How long a more urgent task that only waits for another core may be delayed.
 
     Raises:
         InternalError: The predecessors form a cycle.
@@ -74,13 +73,13 @@ def list_schedule(
         times.own_ns,
         times.sender_ns,
         times.switch_ns,
-        np.asarray(priority, np.int64),
+        priority,
         successor_start,
         successors,
         missing,
         heap_start,
         cores,
-        PATIENCE_NS,
+        patience_ns,
         start,
         end,
         peer_end,

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 
 from imccompiler.errors import PassError
 from imccompiler.ir.decisions import Grain, Order
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
-from imccompiler.passes.bounds import Bound, latency_bound
+from imccompiler.passes.bounds import Bound, longest_tails, lower_bound
 from imccompiler.passes.build import Built, build
 from imccompiler.passes.durations import Durations, TaskTimes
 from imccompiler.passes.listing import Schedule, list_schedule, schedule_in_order
 from imccompiler.passes.taskgraph import Kind
 
 ORDER = "imc.order"
+DEFAULT_GRAIN = 6
+DEFAULT_ORDER = Order("step", 3_000.0)
+PORTFOLIO = (
+    DEFAULT_ORDER,
+    Order("step", 0.0),
+    Order("step", 10_000.0),
+    Order("path", 0.0),
+    Order("path", 3_000.0),
+    Order("number", 3_000.0),
+)
+"""Orders that are tried from effort 1 on; which is best depends on the network."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,18 +41,18 @@ class Planned:
     built: Built
     times: TaskTimes
     schedule: Schedule
-    bound: Bound
 
 
 @dataclass(frozen=True)
 class SchedulePass(ImcPass):
     """Decides `grain` of every matrix product and the module's `imc.order`.
 
-    List scheduling orders all tasks of one image; on small graphs, from effort 1 on, CP-SAT
-    improves that order within its budget and proves a bound.
+    List scheduling orders all tasks of one image; from effort 1 on several rules are tried, and
+    on small graphs CP-SAT improves the best order within its budget and proves a bound.
 
     Options:
-        grain: Pieces of each part; 0 chooses.
+        grain: Pieces of each part.
+        rule, patience_ns: As in `imc.order`; an empty rule chooses.
         solver_tasks: Largest graph that is given to CP-SAT.
 
     On entry: every `imc.matmul` has a placement. On exit: each has a grain, and the module has
@@ -48,39 +60,60 @@ class SchedulePass(ImcPass):
     """
 
     name: ClassVar[str] = "schedule"
-    grain: int = 0
+    grain: int = DEFAULT_GRAIN
+    rule: Literal["", "step", "path", "number"] = ""
+    patience_ns: float = DEFAULT_ORDER.patience_ns
     solver_tasks: int = 800
 
     def run(self, context: CompileContext, module: ModuleOp) -> None:
         """Set the grain, list, improve."""
         began = time.perf_counter()
+        if self.grain < 1 or self.patience_ns < 0:
+            raise PassError("grain must be at least 1, patience_ns at least 0", where=self.name)
         for op in module.body.block.ops:
-            if isinstance(op, MatmulOp):
-                if op.placement is None:
-                    raise PassError("is not placed", where="schedule", hint="run `place` first")
-                if op.grain is None:
-                    op.properties["grain"] = Grain(self.grain or 6)
+            if isinstance(op, MatmulOp) and op.grain is None:
+                op.properties["grain"] = Grain(self.grain)
         if ORDER in module.attributes:
             planned(context, module)  # verifies the order that stands
             return
-        policy = "throughput" if context.objective == "throughput" else "latency"
-        module.attributes[ORDER] = Order(policy, 0.0, 0.0)
-        plan = planned(context, module)
-        value, bound = plan.schedule.makespan_ns, plan.bound.latency_ns
+        candidates = (Order(self.rule, self.patience_ns),) if self.rule else PORTFOLIO
+        if context.effort == 0:
+            candidates = candidates[:1]
+        order, schedule = self._best(context, module, candidates)
+        bound = planned_bound(context, module).latency_ns
         status, solver = "heuristic", "list scheduling"
-        tasks: tuple[int, ...] = ()
+        plan = planned(context, module)
         if context.effort > 0 and len(plan.built.graph.tasks) <= self.solver_tasks:
-            from imccompiler.passes.improve import improve_order  # noqa: PLC0415
+            from imccompiler.passes.solver import solve_order  # noqa: PLC0415
 
-            better = improve_order(plan, context)
-            solver, status = "CP-SAT", better.status
-            bound = max(bound, better.bound_ns)
-            if better.makespan_ns < value:
-                value, tasks = better.makespan_ns, better.order
-        module.attributes[ORDER] = Order(policy, value, bound, tasks)
+            found = solve_order(
+                plan.built.graph,
+                plan.times,
+                schedule,
+                effort=context.effort,
+                seed=context.seed,
+            )
+            solver, status, bound = "CP-SAT", found.status, max(bound, found.bound_ns)
+            if found.order:
+                better = Order(order.rule, order.patience_ns, found.order)
+                order, schedule = self._best(context, module, (order, better))
+        module.attributes[ORDER] = order
+        seconds = time.perf_counter() - began
         context.solver_records.append(
-            SolverRecord(self.name, solver, status, value, bound, time.perf_counter() - began)
+            SolverRecord(self.name, solver, status, schedule.makespan_ns, bound, seconds)
         )
+
+    def _best(
+        self, context: CompileContext, module: ModuleOp, candidates: tuple[Order, ...]
+    ) -> tuple[Order, Schedule]:
+        """The order of least makespan, which is left on the module."""
+        plans: list[tuple[float, int]] = []
+        for index, order in enumerate(candidates):
+            module.attributes[ORDER] = order
+            plans.append((planned(context, module).schedule.makespan_ns, index))
+        order = candidates[min(plans)[1]]
+        module.attributes[ORDER] = order
+        return order, planned(context, module).schedule
 
 
 def planned(context: CompileContext, module: ModuleOp) -> Planned:
@@ -93,35 +126,53 @@ def planned(context: CompileContext, module: ModuleOp) -> Planned:
     if not isinstance(order, Order):
         raise PassError("the module has no order", hint="run `schedule` first")
     built = build(context, module)
+    times = _times(context, module, built)
 
     def compute() -> Planned:
-        times = Durations(context.machine, built.functions).of(built.graph)
-        cores = context.machine.core_count
+        graph, cores = built.graph, context.machine.core_count
         if order.tasks:
-            schedule = schedule_in_order(built.graph, times, order.tasks, cores)
+            schedule = schedule_in_order(graph, times, order.tasks, cores)
         else:
-            schedule = list_schedule(built.graph, times, priorities(built), cores)
-        bound = latency_bound(built.graph, times, cores)
-        return Planned(built, times, schedule, bound)
+            ranks = priorities(built, times, order.rule)
+            schedule = list_schedule(graph, times, ranks, cores, order.patience_ns)
+        return Planned(built, times, schedule)
 
-    return context.analysis(f"schedule {order.policy} {hash(order.tasks)}", module, compute)
+    return context.analysis(f"schedule {hash(order)}", module, compute)
 
 
-def priorities(built: Built) -> list[int]:
-    """Layer first, in it what others wait for (loads, messages, copies), then rank, then number.
+def planned_bound(context: CompileContext, module: ModuleOp) -> Bound:
+    """Lower bounds of the module's task graph."""
+    built = build(context, module)
+    times = _times(context, module, built)
+    cores = context.machine.core_count
+    return context.analysis("bound", module, lambda: lower_bound(built.graph, times, cores))
 
-    Letting an earlier layer finish first keeps cores that share layers in step; row-first
-    orders stall them on late rows of a far layer.
+
+def _times(context: CompileContext, module: ModuleOp, built: Built) -> TaskTimes:
+    def measure() -> TaskTimes:
+        return Durations(context.machine, built.functions).of(built.graph)
+
+    return context.analysis("times", module, measure)
+
+
+def priorities(built: Built, times: TaskTimes, rule: str) -> NDArray[np.int64]:
+    """The rank of every task among those that could begin at once; lower goes first.
+
+    `step`: layer by layer, in a layer first what others wait for (loads, messages, copies), then
+    the longest path to the end; letting an earlier layer finish first keeps cores that share
+    layers in step. `path`: the longest path alone. `number`: layer by layer, as built.
     """
-    tasks = built.graph.tasks
-    keys = np.lexsort(
-        (
-            np.arange(len(tasks)),
-            np.array([t.rank for t in tasks]),
-            np.array([t.kind in (Kind.COMPUTE, Kind.DIGITAL) for t in tasks]),
-            np.array([t.layer for t in tasks]),
-        )
-    )
-    place = np.empty(len(tasks), np.int64)
-    place[keys] = np.arange(len(tasks))
-    return place.tolist()
+    graph = built.graph
+    count = len(graph.tasks)
+    number = np.arange(count)
+    layer = np.array([t.layer for t in graph.tasks])
+    computes = np.array([t.kind in (Kind.COMPUTE, Kind.DIGITAL) for t in graph.tasks])
+    rank = np.array([t.rank for t in graph.tasks])
+    if rule == "number":
+        keys = np.lexsort((number, rank, computes, layer))
+    else:
+        path = -longest_tails(graph.predecessors, times.own_ns.tolist())
+        keys = np.lexsort((number, path, computes, layer) if rule == "step" else (number, path))
+    place = np.empty(count, np.int64)
+    place[keys] = number
+    return place

@@ -113,6 +113,7 @@ def check() -> Callable[..., list[str]]:
         inputs: Arrays,
         weights: Arrays | None = None,
         passes: str = "",
+        tolerance: float = 1e-5,
         **options: Any,
     ) -> list[str]:
         from imccompiler.frontend import load_onnx  # noqa: PLC0415
@@ -121,7 +122,7 @@ def check() -> Callable[..., list[str]]:
         model = _make_model(nodes, inputs, weights, **options)
         network = load_onnx(model)
         _run_passes(network, passes)
-        assert _difference(network, inputs, _run_reference(model, inputs)) < 1e-5
+        assert _difference(network, inputs, _run_reference(model, inputs)) < tolerance
         return _op_types(network)
 
     return check

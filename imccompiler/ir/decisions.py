@@ -144,13 +144,15 @@ class Grain(Decision):
 class Order(Decision):
     """How tasks are ordered, on the module.
 
-    `tasks` holds the order itself where a solver found one better than the policy's.
+    `rule` ranks tasks that could begin at once: `step` keeps cores in step, layer by layer, `path`
+    follows the longest path alone, `number` takes what was built first. A task waits up to
+    `patience_ns` for a more urgent one. `tasks` holds the order itself where a solver found one
+    better than the rule's.
     """
 
     name: ClassVar[str] = "imc.order"
-    policy: Literal["latency", "throughput"]
-    planned_ns: float
-    bound_ns: float
+    rule: Literal["step", "path", "number"]
+    patience_ns: float
     tasks: tuple[int, ...] = ()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from imccompiler.errors import ProgramError, UserInputError
 from imccompiler.hardware.schema import Machine
@@ -89,7 +90,10 @@ class Executor:
         )
         for port in self.program.inputs:
             run.global_memory.write_port(port, inputs[port.name])
-        run.finish()
+        # the products are small: a second BLAS thread gains little on an idle machine, and on a
+        # busy one (a search with several workers) its spinning costs ten times the whole run
+        with ThreadpoolController().limit(limits=1, user_api="blas"):
+            run.finish()
         return {p.name: run.global_memory.read_port(p) for p in self.program.outputs}
 
     def _fresh(self, core: int, stream: NDArray[np.int32]) -> c.CoreArrays:

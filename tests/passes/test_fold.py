@@ -93,7 +93,8 @@ def test_constants_after_conv(check, op: str, constant: Any, kinds: Any, swapped
     after = node(op, ["c", "h"] if swapped else ["h", "c"], ["y"])
     if swapped and op in {"Div", "Sub"}:
         kinds = ["matmul", op]
-    assert check([conv(), after], X, weights, "fold") == kinds
+    # Quotients by results near 0 amplify the rounding of the convolution itself.
+    assert check([conv(), after], X, weights, "fold", tolerance=1e-4) == kinds
 
 
 def test_division_by_zero_stays(make_model, op_types, run_passes) -> None:

@@ -1,0 +1,80 @@
+"""Models for CP-SAT: the one place that knows OR-Tools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imccompiler.passes.durations import TaskTimes
+from imccompiler.passes.listing import Schedule
+from imccompiler.passes.taskgraph import Kind, TaskGraph
+
+DETERMINISTIC_SECONDS = {1: 2.0, 2: 10.0, 3: 60.0}
+"""Budget by effort, in CP-SAT's deterministic time: the same on every machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class SolvedOrder:
+    """What CP-SAT found: `optimal`, `feasible` or `infeasible` (nothing better than the hint)."""
+
+    status: str
+    order: tuple[int, ...]
+    makespan_ns: float
+    bound_ns: float
+
+
+def solve_order(
+    graph: TaskGraph, times: TaskTimes, hint: Schedule, *, effort: int, seed: int
+) -> SolvedOrder:
+    """Least makespan of a task graph, starting from a schedule.
+
+    Every core does one task at a time, a message takes both cores from the same moment, and the
+    global memory and each core's switch serve one transfer at a time.
+    """
+    from ortools.sat.python import cp_model  # noqa: PLC0415
+
+    # data
+    scale = 1 if hint.makespan_ns < 1e9 else 1000  # whole ns, or us for very long schedules
+    own = [max(1, round(t / scale)) for t in times.own_ns.tolist()]
+    sent = [max(1, round(t / scale)) for t in times.sender_ns.tolist()]
+    switched = [max(1, round(t / scale)) for t in times.switch_ns.tolist()]
+    horizon = round(hint.makespan_ns / scale) + len(own)
+    # variables
+    model = cp_model.CpModel()
+    start = [model.new_int_var(0, horizon, f"s{i}") for i in range(len(own))]
+    makespan = model.new_int_var(0, horizon, "makespan")
+    on_core: dict[int, list[cp_model.IntervalVar]] = {}
+    on_switch: dict[int, list[cp_model.IntervalVar]] = {}
+    for i, task in enumerate(graph.tasks):
+        interval = model.new_fixed_size_interval_var(start[i], own[i], f"t{i}")
+        on_core.setdefault(task.core, []).append(interval)
+        if task.kind is Kind.MESSAGE:
+            side = model.new_fixed_size_interval_var(start[i], sent[i], f"p{i}")
+            on_core.setdefault(task.peer, []).append(side)
+            travel = model.new_fixed_size_interval_var(start[i], switched[i], f"w{i}")
+            on_switch.setdefault(task.peer, []).append(travel)
+        elif task.kind in (Kind.LOAD, Kind.STORE):
+            travel = model.new_fixed_size_interval_var(start[i], switched[i], f"w{i}")
+            on_switch.setdefault(-1, []).append(travel)
+    # constraints
+    for intervals in (*on_core.values(), *on_switch.values()):
+        model.add_no_overlap(intervals)
+    for i, before in enumerate(graph.predecessors):
+        for p in before:
+            model.add(start[i] >= start[p] + own[p])
+        model.add(makespan >= start[i] + own[i])
+        model.add_hint(start[i], round(float(hint.start_ns[i]) / scale))
+    # objective
+    model.minimize(makespan)
+    # solve
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1
+    solver.parameters.random_seed = seed
+    solver.parameters.max_deterministic_time = DETERMINISTIC_SECONDS[effort]
+    status = solver.solve(model)
+    bound = solver.best_objective_bound * scale
+    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        return SolvedOrder("infeasible", (), hint.makespan_ns, max(0.0, bound))
+    begins = [solver.value(s) for s in start]
+    order = tuple(sorted(range(len(own)), key=lambda i: (begins[i], i)))
+    name = "optimal" if status == cp_model.OPTIMAL else "feasible"
+    return SolvedOrder(name, order, solver.objective_value * scale, bound)
