@@ -18,6 +18,10 @@ from imccompiler.passes.durations import TaskTimes
 from imccompiler.passes.taskgraph import Kind, TaskGraph
 
 
+STEADY_IMAGES = 6
+"""Images after which a stream is taken as steady; the interval is that of the second half."""
+
+
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """An order of tasks and when each begins and ends.
@@ -58,9 +62,7 @@ def list_schedule(
     from imccompiler.passes import listing_kernel  # noqa: PLC0415
 
     count = len(graph.tasks)
-    core = np.array([t.core for t in graph.tasks], np.int64)
-    peer = np.array([t.peer for t in graph.tasks], np.int64)
-    shared = np.array([t.kind in (Kind.LOAD, Kind.STORE) for t in graph.tasks], np.bool_)
+    core, peer, shared = _places(graph)
     successor_start, successors, missing = _successors(graph)
     uses = np.bincount(core, minlength=cores) + np.bincount(peer[peer >= 0], minlength=cores)
     heap_start = np.concatenate([[0], np.cumsum(uses)])
@@ -105,10 +107,7 @@ def _successors(
 
 
 def schedule_in_order(
-    graph: TaskGraph,
-    times: TaskTimes,
-    order: Sequence[int],
-    cores: int,
+    graph: TaskGraph, times: TaskTimes, order: Sequence[int], cores: int
 ) -> Schedule:
     """Times of a given total order.
 
@@ -118,32 +117,58 @@ def schedule_in_order(
     count = len(graph.tasks)
     if sorted(order) != list(range(count)):
         raise PassError("the order does not name every task once", where="imc.order")
-    start, end, peer_end = np.zeros(count), np.full(count, -1.0), np.zeros(count)
-    free = [0.0] * cores
-    switch = [0.0] * cores
-    global_free = 0.0
-    own, sender, busy = (
-        times.own_ns.tolist(),
-        times.sender_ns.tolist(),
-        times.switch_ns.tolist(),
-    )
-    for number in order:
-        task = graph.tasks[number]
-        before = [end[p] for p in graph.predecessors[number]]
-        if min(before, default=0.0) < 0:
-            raise PassError(f"task {number} stands before one it needs", where="imc.order")
-        now = max(free[task.core], max(before, default=0.0))
-        if task.peer >= 0:
-            now = max(now, free[task.peer], switch[task.peer], switch[task.core])
-        if task.kind in (Kind.LOAD, Kind.STORE):
-            now = max(now, switch[task.core])
-        start[number] = begin = now
-        if task.kind in (Kind.LOAD, Kind.STORE):
-            begin = max(now, global_free)
-            global_free = switch[task.core] = begin + busy[number]
-        end[number] = free[task.core] = begin + own[number]
-        if task.peer >= 0:
-            peer_end[number] = free[task.peer] = now + sender[number]
-            switch[task.peer] = now + busy[number]
+    sequence = np.array(order, np.int64)
+    start, end, peer_end, _ = _replay(graph, times, sequence, cores, 1)
     makespan = max(float(end.max(initial=0.0)), float(peer_end.max(initial=0.0)))
-    return Schedule(np.array(order, np.int64), start, end, peer_end, makespan)
+    return Schedule(sequence, start, end, peer_end, makespan)
+
+
+def steady_interval_ns(graph: TaskGraph, times: TaskTimes, schedule: Schedule, cores: int) -> float:
+    """Time between images when the schedule's order is repeated without a pause."""
+    image_end = _replay(graph, times, schedule.order, cores, STEADY_IMAGES)[3]
+    last, first = STEADY_IMAGES - 1, STEADY_IMAGES // 2 - 1
+    return float(image_end[last] - image_end[first]) / (last - first)
+
+
+def _replay(
+    graph: TaskGraph, times: TaskTimes, order: NDArray[np.int64], cores: int, images: int
+) -> tuple[NDArray[np.float64], ...]:
+    """Starts, ends and ends of senders of the last image, and the end of every image."""
+    from imccompiler.passes import listing_kernel  # noqa: PLC0415
+
+    count = len(graph.tasks)
+    core, peer, shared = _places(graph)
+    lengths = np.fromiter((len(p) for p in graph.predecessors), np.int64, count)
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    before = np.fromiter((b for p in graph.predecessors for b in p), np.int64, int(starts[-1]))
+    start, end, peer_end = np.zeros(count), np.zeros(count), np.zeros(count)
+    image_end = np.zeros(images)
+    early = listing_kernel.replay(
+        order,
+        core,
+        peer,
+        shared,
+        times.own_ns,
+        times.sender_ns,
+        times.switch_ns,
+        starts,
+        before,
+        cores,
+        images,
+        start,
+        end,
+        peer_end,
+        image_end,
+    )
+    if early >= 0:
+        raise PassError(f"task {early} stands before one it needs", where="imc.order")
+    return start, end, peer_end, image_end
+
+
+def _places(graph: TaskGraph) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Core and sender of every task, and whether it uses the global memory."""
+    return (
+        np.array([t.core for t in graph.tasks], np.int64),
+        np.array([t.peer for t in graph.tasks], np.int64),
+        np.array([t.kind in (Kind.LOAD, Kind.STORE) for t in graph.tasks], np.bool_),
+    )

@@ -204,3 +204,61 @@ def run(
                 wake[k] = when
                 _push(queue_keys, queue_items, 0, queue_size, 0, when, k)
     return scheduled
+
+
+@njit(cache=True)
+def replay(
+    order: Any,
+    core: Any,
+    peer: Any,
+    shared: Any,
+    own: Any,
+    sender: Any,
+    switch: Any,
+    predecessor_start: Any,
+    predecessors: Any,
+    cores: int,
+    images: int,
+    start: Any,
+    end: Any,
+    peer_end: Any,
+    image_end: Any,
+) -> int:
+    """Times of a given order, repeated for so many images; -1, or a task that comes too early.
+
+    Every core does its tasks in the order's sequence and begins the next image as soon as it
+    can. The global memory serves loads in order and stores in order; where a load of the next
+    image meets a store of this one, who waits is left open. `start`, `end` and `peer_end` are left as of the last image.
+    """
+    free = np.zeros(cores + 2)  # after the cores: loads, stores
+    switch_free = np.zeros(cores)
+    for image in range(images):
+        done = np.zeros(len(order), np.bool_)
+        last = 0.0
+        for task in order:
+            c, p = core[task], peer[task]
+            now = free[c]
+            for at in range(predecessor_start[task], predecessor_start[task + 1]):
+                before = predecessors[at]
+                if not done[before]:
+                    return task
+                now = max(now, end[before])
+            begin = now
+            if p >= 0:
+                begin = now = max(now, free[p], switch_free[p], switch_free[c])
+                peer_end[task] = free[p] = now + sender[task]
+                switch_free[p] = now + switch[task]
+                last = max(last, peer_end[task])
+            elif shared[task]:
+                now = max(now, switch_free[c])
+                lane = cores  # of loads, which wait for nothing; stores wait for what they store
+                if predecessor_start[task] < predecessor_start[task + 1]:
+                    lane += 1
+                begin = max(now, free[lane])
+                free[lane] = switch_free[c] = begin + switch[task]
+            start[task] = now
+            end[task] = free[c] = begin + own[task]
+            done[task] = True
+            last = max(last, end[task])
+        image_end[image] = last
+    return -1

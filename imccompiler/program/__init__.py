@@ -1,1 +1,1 @@
-"""TODO"""
+"""The program: instruction set, artefact, files, rules and text form."""

@@ -151,6 +151,8 @@ def _energy(by_component: dict[str, float], total: float) -> Table:
     table.add_column(justify="right", style="dim")
     table.add_column(style="cyan")
     for name, value in sorted(by_component.items(), key=lambda item: -item[1]):
+        if not value:
+            continue
         share = value / total if total else 0.0
         table.add_row(
             name.replace("_", " "),

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Simulators: programs in numbers and in time, the reference, crossbar arithmetic."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from imccompiler.cost.energy import COMPONENTS, static_mw
 from imccompiler.errors import UserInputError
 from imccompiler.hardware.schema import Machine
 from imccompiler.program.artifact import Program
-from imccompiler.program.isa import LAYER, OP, Op
+from imccompiler.program.isa import AUX, IMM, LAYER, OP, Op
 from imccompiler.simulator.timing_check import core_of_instruction, group_rows
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def simulate(
     costs = timing_tables.build(program, machine, group_rows(program, machine))
     state = timing_run.run(program, machine, costs, images=images, events=events)
     image_end = np.maximum.accumulate(state.image_end_ps) / _PS_PER_NS
-    by_layer = _energies(program, costs, state) / images
+    by_layer = _by_layer(program, costs, state.row_runs, state.runs) / images
     active = np.flatnonzero(np.diff(program.core_start)).tolist()
     components = dict(zip(COMPONENTS, by_layer.sum(axis=0).tolist(), strict=True))
     components["static"] = static_mw(machine, active) * float(image_end[-1]) / images
@@ -138,16 +138,18 @@ def _finish(state: State) -> NDArray[np.float64]:
     return state.core[:, LEFT_PS] / _PS_PER_NS
 
 
-def _energies(program: Program, costs: CostTables, state: State) -> NDArray[np.float64]:
-    """Dynamic energy of the run, shape (layers, components)."""
+def _by_layer(
+    program: Program, costs: CostTables, row_runs: NDArray[Any], runs: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Dynamic energy, shape (layers, components), from how often rows and instructions ran."""
     layers = len(program.layers)
     by_layer = np.zeros((layers, len(COMPONENTS)))
-    spent = costs.energies * state.row_runs[:, None]
+    spent = costs.energies * row_runs[:, None]
     for component in np.flatnonzero(spent.any(axis=0)):
         by_layer[:, component] = np.bincount(costs.layer, spent[:, component], layers)
     messages = np.flatnonzero(costs.noc_pj)
     by_layer[:, COMPONENTS.index("noc")] += np.bincount(
-        program.code[messages, LAYER], costs.noc_pj[messages] * state.runs[messages], layers
+        program.code[messages, LAYER], costs.noc_pj[messages] * runs[messages], layers
     )
     return by_layer
 
@@ -175,3 +177,26 @@ def _events(program: Program, state: State) -> NDArray[np.void]:
     events["start_ns"] = log[:, k.LOG_START_PS] / _PS_PER_NS
     events["end_ns"] = log[:, k.LOG_END_PS] / _PS_PER_NS
     return events
+
+
+def spent_pj(program: Program, machine: Machine) -> NDArray[np.float64]:
+    """Dynamic energy of one image without running it, shape (layers, components).
+
+    How often an instruction runs follows from the loops around it, the bit widths from the last
+    `setbw` before it.
+    """
+    from imccompiler.simulator import timing_tables  # noqa: PLC0415 (numba)
+
+    costs = timing_tables.build(program, machine, group_rows(program, machine))
+    code = program.code
+    runs = np.ones(len(code), np.int64)
+    for row in np.flatnonzero(code[:, OP] == Op.LOOP).tolist():
+        count, length = code[row, [IMM, AUX]].tolist()
+        runs[row + 1 : row + 1 + length] *= count
+    sets = code[:, OP] == Op.SETBW
+    last = np.maximum.accumulate(np.where(sets, np.arange(len(code)), -1))
+    pair = np.where(last >= 0, costs.target[last], 0)
+    rows = np.where(costs.row > 0, costs.row + pair, 0)
+    row_runs = np.bincount(rows, runs, len(costs.energies))
+    row_runs[0] = 0
+    return _by_layer(program, costs, row_runs, runs)

@@ -209,6 +209,25 @@ def test_function_operands_are_packed_behind_the_second(machine, make_program, m
     assert y.tolist() == [[[301, -298]]]  # (3-1)/2 + 0 + 300; 2 + 0.5 - 300 = -297.5
 
 
+@pytest.mark.parametrize(("op", "op_type"), [("vtanh", "Tanh"), ("vsigm", "Sigmoid")])
+def test_elementwise_functions_take_any_number_of_values(
+    machine, make_program, make_port, op, op_type
+):
+    q, out = Quantization(0.05, -3, 8), Quantization(1 / 128, 0, 8)
+    function = Function(op_type, {}, (Operand((1, 2), (0, 1), q),), Operand((1, 2), (0, 1), out))
+    codes = [-128, -3, 17, 127, 0]
+    program = make_program(
+        f"sldi r2, imm=100\n {op} r2, r1, n=5, function=0\n st r4, r2, bytes=5",
+        images=[(0, 0, np.array(codes, np.int8).view(np.uint8))],
+        functions=(function,),
+        outputs=(make_port("y", (5,), 0),),
+    )
+    real = 0.05 * (np.array(codes) + 3)
+    exact = np.tanh(real) if op_type == "Tanh" else 1 / (1 + np.exp(-real))
+    expected = np.clip(np.rint(exact * 128), -128, 127)
+    assert Executor(program, machine).run({})["y"].tolist() == [expected.tolist()]
+
+
 def test_port_layouts(machine, make_program):
     q = Quantization(1.0, 0, 8)
     port = Port("x", (1, 2, 2, 2), (0, 2, 3, 1), q, 0)

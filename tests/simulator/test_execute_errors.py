@@ -24,6 +24,8 @@ SETUP = "setbw in=8, out=8\n sldi r1, imm=100\n lldi r0, bytes=8, byte=1\n"
         ("send r1, bytes=1, core=1", "reads byte 100 "),
         ("ld r1, r4, bytes=2", "reads byte 0 of global memory"),
         ("sldi r2, imm=4090\n lldi r2, bytes=8, byte=0", "8 bytes at 4090, outside"),
+        ("lmv r1, r0, bytes=0", "touches 0 bytes at 0"),
+        ("vmv r1, r0, n=-2", "touches -2 bytes at 0"),
         ("sldi r2, imm=-1\n lmv r2, r0, bytes=1", "1 bytes at -1, outside"),
         ("sldi r5, imm=4093\n st r4, r0, bytes=4", "4 bytes at 4093, outside the 4096 bytes"),
         ("sldi r4, imm=1\n st r4, r0, bytes=4", "4 bytes at 4294967296, outside"),
@@ -95,6 +97,13 @@ def test_an_unknown_operation_is_an_error(machine, make_program):
     program.code[1, 0] = 30
     with pytest.raises(ProgramError, match="is no instruction"):
         Executor(program, machine).run({})
+
+
+def test_registers_must_exist(machine, make_program):
+    program = make_program("sldi r0, imm=0\n saddi r1, r0, imm=0")
+    program.code[1, 2] = 32
+    with pytest.raises(ProgramError, match="names a register outside r0 to r31"):
+        Executor(program, machine)
 
 
 @pytest.mark.parametrize(("imm", "aux"), [(0, 1), (2, 0), (2, 9)])
