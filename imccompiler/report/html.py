@@ -152,7 +152,6 @@ def _template() -> Template:
         time=units.time_text,
         energy=units.energy_text,
         count=units.count_text,
-        rate=units.rate_text,
         share=units.share_text,
         shape=shape_text,
         ranges=ranges,

@@ -108,7 +108,7 @@ def test_from_mapping_takes_what_a_pin_file_holds() -> None:
         (d.Placement, {"cores": [0, "a"]}, r"cores\[1\]: 'a' is not of type int"),
         (d.Placement, {"cores": 3}, "3 is not of type"),
         (d.Grain, {"pieces": 0}, "pieces must be at least 1"),
-        (d.Order, {"policy": "fast", "planned_ns": 1.0, "bound_ns": 1.0}, "'fast' is not of type"),
+        (d.Order, {"rule": "fast", "patience_ns": 1.0}, "'fast' is not of type"),
         (d.Quant, {"scale": 0.0, "zero_point": 0}, "scale must be above 0"),
         (d.Quant, {"scale": math.nan, "zero_point": 0}, "scale must be above 0"),
         (d.Quant, {"scale": math.inf, "zero_point": 0}, "scale must be above 0"),
