@@ -190,7 +190,7 @@ class _Builder:
         for rank, box in enumerate(cut_grid(whole, (min(STRIPS, whole.height), 1))):
             core = cores[rank % len(cores)]
             buffer = self._graph.buffer(core, box.size * value.element_bytes)
-            template = load_template(layer, box, whole, address, value.element_bytes)
+            template = load_template(box, whole, address, value.element_bytes)
             task = Task(Kind.LOAD, core, layer, rank, Side(template, (buffer,)))
             value.tiles.append(Tile(core, box, buffer, ((box, self._graph.add(task, ())),)))
 
@@ -216,7 +216,7 @@ class _Builder:
         shape = shape_of(op.value)
         self._outputs.append(Port(op.port.data, shape, value.layout.axes, quant, address))
         for rank, tile in enumerate(value.tiles):
-            template = store_template(layer, tile.box, whole, address, value.element_bytes)
+            template = store_template(tile.box, whole, address, value.element_bytes)
             side = Side(template, (tile.buffer,))
             self._graph.add(Task(Kind.STORE, tile.core, layer, rank, side), tasks_for(tile.done))
 

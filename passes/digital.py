@@ -391,8 +391,9 @@ class DigitalBuilder:
             part = Box(0, 1, 0, 1, offset, offset + size)
             from imccompiler.passes.moves import copy_template  # noqa: PLC0415
 
-            template = copy_template(job.layer, source, source, part, whole, 1)
-            task = Task(Kind.COPY, core, job.layer, rank, Side(template, (buffer, target)))
+            template = copy_template(part, source, whole, 1)
+            side = Side(template, (buffer, target), (), (0, offset))
+            task = Task(Kind.COPY, core, job.layer, rank, side)
             tasks.append(self._graph.add(task, done))
             offset += size
         return (buffers[0], target), done + tuple(tasks)

@@ -17,7 +17,7 @@ from imccompiler.passes.schedule import Planned, planned
 from imccompiler.passes.taskgraph import Side
 from imccompiler.passes.template import BUFFER, Template
 from imccompiler.program.artifact import Program
-from imccompiler.program.isa import COLUMNS
+from imccompiler.program.isa import COLUMNS, LAYER
 
 
 @dataclass(frozen=True)
@@ -65,49 +65,52 @@ def link(
     plan: Planned, places: Allocation, cores: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """All cores' code, and where each core's begins."""
-    graph = plan.built.graph
-    sides: list[list[Side]] = [[] for _ in range(cores)]
+    tasks = plan.built.graph.tasks
+    sides: list[list[tuple[Side, int]]] = [[] for _ in range(cores)]
     for number in plan.schedule.order.tolist():
-        task = graph.tasks[number]
-        sides[task.core].append(task.side)
+        task = tasks[number]
+        sides[task.core].append((task.side, task.layer))
         if task.sender is not None:
-            sides[task.peer].append(task.sender)
-    lengths = [sum(len(s.template.code) for s in mine) for mine in sides]
-    core_start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    code = np.zeros((int(core_start[-1]), len(COLUMNS)), np.int32)
-    uses: dict[int, tuple[Template, list[int], list[Side]]] = {}
-    at = 0
-    for mine in sides:
-        for side in mine:
-            entry = uses.get(id(side.template))
-            if entry is None:
-                entry = uses[id(side.template)] = (side.template, [], [])
-            entry[1].append(at)
-            entry[2].append(side)
-            at += len(side.template.code)
-    for template, offsets, users in uses.values():
-        _instantiate(code, template, np.array(offsets), users, places.address)
-    return code, core_start
+            sides[task.peer].append((task.sender, task.layer))
+    uses: dict[int, list[int]] = defaultdict(list)
+    flat = [pair for mine in sides for pair in mine]
+    for index, (side, _) in enumerate(flat):
+        uses[id(side.template)].append(index)
+    lengths = np.array([len(side.template.code) for side, _ in flat], np.int64)
+    begins = np.concatenate([[0], np.cumsum(lengths)])
+    first = np.concatenate([[0], np.cumsum([len(mine) for mine in sides])])
+    code = np.zeros((int(begins[-1]), len(COLUMNS)), np.int32)
+    for users in uses.values():
+        chosen = [flat[i][0] for i in users]
+        _instantiate(code, chosen[0].template, begins[users], chosen, places.address)
+    code[:, LAYER] = np.repeat(np.array([layer for _, layer in flat], np.int32), lengths)
+    return code, begins[first]
 
 
 def _instantiate(
     code: NDArray[np.int32],
     template: Template,
-    offsets: NDArray[np.int64],
+    begins: NDArray[np.int64],
     users: list[Side],
     address: NDArray[np.int64],
 ) -> None:
+    """Copy a template to all places where it is used, and fill in what differs."""
     rows = np.arange(len(template.code))
-    code[offsets[:, None] + rows[None, :]] = template.code[None]
+    code[begins[:, None] + rows] = template.code
     values: dict[tuple[int, int], NDArray[np.int64]] = {}
-    wanted: dict[int, set[int]] = defaultdict(set)
     for r in template.relocations:
-        wanted[r.kind].add(r.index)
-    for kind, indices in wanted.items():
-        for index in indices:
-            if kind == BUFFER:
-                values[kind, index] = address[[u.buffers[index] for u in users]]
-            else:
-                values[kind, index] = np.array([u.numbers[index] for u in users], np.int64)
-    for r in template.relocations:
-        code[offsets + r.row, r.column] += values[r.kind, r.index].astype(np.int32)
+        key = (r.kind, r.index)
+        if key not in values:
+            values[key] = _values(r.kind, r.index, users, address)
+        code[begins + r.row, r.column] += values[key].astype(np.int32)
+
+
+def _values(
+    kind: int, index: int, users: list[Side], address: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    if kind != BUFFER:
+        return np.array([u.numbers[index] for u in users], np.int64)
+    values = address[[u.buffers[index] for u in users]]
+    if index < len(users[0].offsets):
+        values += np.array([u.offsets[index] for u in users], np.int64)
+    return values

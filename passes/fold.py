@@ -14,9 +14,12 @@ from imccompiler.errors import PassError, UserInputError
 from imccompiler.ir.dialect import DigitalOp, WeightOp
 from imccompiler.ir.types import dtype_of, shape_of
 from imccompiler.passes.base import CompileContext, ImcPass
-from imccompiler.passes.fold_products import (
+from imccompiler.passes.fold_norms import (
+    fold_affine_into_batch_norm,
     fold_batch_norm,
     fold_batch_norm_forward,
+)
+from imccompiler.passes.fold_products import (
     fold_pad,
     fold_scale_after,
     fold_shift_after,
@@ -104,5 +107,6 @@ RULES: tuple[Rule, ...] = (
     fold_shift_after,
     fold_pad,
     merge_additions,
+    fold_affine_into_batch_norm,
     fold_batch_norm_forward,
 )

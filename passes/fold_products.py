@@ -20,32 +20,6 @@ from imccompiler.passes.rewriting import (
 )
 
 
-def fold_batch_norm(rewriter: Rewriter, op: Operation) -> bool:
-    """BatchNormalization after a matmul becomes part of its weights and bias."""
-    norm = digital(op, "BatchNormalization")
-    matmul = None if norm is None else linear_producer(norm.operands_[0])
-    affine = None if norm is None else _normalisation(rewriter, norm)
-    if norm is None or matmul is None or affine is None:
-        return False
-    edits.affine_outputs(rewriter, matmul, *affine)
-    rewriter.replace(norm, matmul.result)
-    return True
-
-
-def fold_batch_norm_forward(rewriter: Rewriter, op: Operation) -> bool:
-    """BatchNormalization before an unpadded matmul becomes part of its weights and bias."""
-    norm = digital(op, "BatchNormalization")
-    affine = None if norm is None else _normalisation(rewriter, norm)
-    matmul = None if norm is None else _linear_user(norm)
-    if norm is None or affine is None or matmul is None or edits.is_padded(matmul):
-        return False
-    if edits.input_axis(matmul) != 1:  # BatchNormalization's channels
-        return False
-    edits.affine_inputs(rewriter, matmul, *affine)
-    rewriter.replace(norm, norm.operands_[0])
-    return True
-
-
 def fold_scale_after(rewriter: Rewriter, op: Operation) -> bool:
     """Mul or Div of a matmul by constants, one a channel, becomes part of its weights."""
     scale = digital(op, "Mul", "Div")
@@ -79,7 +53,7 @@ def fold_shift_after(rewriter: Rewriter, op: Operation) -> bool:
 def fold_scale_before(rewriter: Rewriter, op: Operation) -> bool:
     """Mul or Div of a matmul's input by constants, one a channel, becomes part of its weights."""
     scale = digital(op, "Mul", "Div")
-    matmul = None if scale is None else _linear_user(scale)
+    matmul = None if scale is None else linear_user(scale)
     if scale is None or matmul is None:
         return False
     data, constant = split_constant(rewriter, scale)
@@ -98,7 +72,7 @@ def fold_scale_before(rewriter: Rewriter, op: Operation) -> bool:
 def fold_shift_before(rewriter: Rewriter, op: Operation) -> bool:
     """Add or Sub of constants, one a channel, before an unpadded matmul becomes its bias."""
     shift = digital(op, "Add", "Sub")
-    matmul = None if shift is None else _linear_user(shift)
+    matmul = None if shift is None else linear_user(shift)
     if shift is None or matmul is None or edits.is_padded(matmul):
         return False
     data, constant = split_constant(rewriter, shift)
@@ -155,7 +129,7 @@ def split_constant(rewriter: Rewriter, op: DigitalOp) -> tuple[SSAValue | None, 
     return (first, right) if left is None else (second, left)
 
 
-def _linear_user(op: DigitalOp) -> MatmulOp | None:
+def linear_user(op: DigitalOp) -> MatmulOp | None:
     """The matmul that alone takes the op's result as its input."""
     matmul = user(op.result, MatmulOp)
     if matmul is None or matmul.input is not op.result or not is_open(matmul):
@@ -179,13 +153,3 @@ def _input_channels(
     if data is None or constant is None or shape_of(data) != shape_of(matmul.input):
         return None
     return edits.along_axis(constant, shape_of(matmul.input), edits.input_axis(matmul))
-
-
-def _normalisation(rewriter: Rewriter, norm: DigitalOp) -> tuple[Array, Array] | None:
-    """Gain and shift of a BatchNormalization with constant statistics."""
-    statistics = [rewriter.constant(v) for v in norm.operands_[1:]]
-    scale, bias, mean, variance = (None if v is None else v.astype(np.float64) for v in statistics)
-    if scale is None or bias is None or mean is None or variance is None:
-        return None
-    gain = scale / np.sqrt(variance + norm.python_attributes().get("epsilon", 1e-5))
-    return gain, bias - mean * gain

@@ -49,13 +49,14 @@ def walk(
                 builder.advance(register, (box.width - part.width) * box.channels * element_bytes)
 
 
-def copy_template(
-    layer: int, part: Box, source: Box, target_part: Box, target: Box, element_bytes: int
-) -> Template:
-    """Copy `part` of a box to `target_part` of another on the same core."""
-    b = TemplateBuilder(layer)
-    b.point(SOURCE, SOURCE, source.offset_of(part, element_bytes))
-    b.point(TARGET, TARGET, target.offset_of(target_part, element_bytes))
+def copy_template(part: Box, source: Box, target: Box, element_bytes: int) -> Template:
+    """Copy a part of a box to another on the same core.
+
+    Buffers: source and target, at the part's first element.
+    """
+    b = TemplateBuilder(0)
+    b.point(SOURCE, SOURCE)
+    b.point(TARGET, TARGET)
     walk(
         b,
         part,
@@ -66,29 +67,32 @@ def copy_template(
     return b.build()
 
 
-def message_templates(
-    layer: int, part: Box, source: Box, target_part: Box, target: Box, element_bytes: int
-) -> tuple[Template, Template]:
-    """Send `part` of a box, receive it as `target_part` of another: sender's and receiver's side.
-
-    Both sides cut it into the same pieces, contiguous in either memory.
-    """
-    s = TemplateBuilder(layer)
-    s.point(SOURCE, 0, source.offset_of(part, element_bytes))
-    # the boxes of both sides decide the pieces; only the side's own register is advanced
-    common = _narrower(part, source, target)
-    _walk_as(s, part, SOURCE, source, common, element_bytes, lambda n: s.send(SOURCE, n))
-    r = TemplateBuilder(layer)
-    r.point(TARGET, 0, target.offset_of(target_part, element_bytes))
-    _walk_as(r, target_part, TARGET, target, common, element_bytes, lambda n: r.receive(TARGET, n))
-    return s.build(), r.build()
+def send_template(part: Box, source: Box, cuts: int, element_bytes: int) -> Template:
+    """Send a part of a box, cut as `message_cuts` says. Buffer: the part's first element."""
+    b = TemplateBuilder(0)
+    b.point(SOURCE, 0)
+    _walk_as(b, part, SOURCE, source, cuts, element_bytes, lambda n: b.send(SOURCE, n))
+    return b.build()
 
 
-def _narrower(part: Box, source: Box, target: Box) -> int:
-    """0: one piece, 1: a piece a row, 2: a piece a position."""
+def receive_template(part: Box, target: Box, cuts: int, element_bytes: int) -> Template:
+    """Receive a part of a box, cut as `message_cuts` says. Buffer: the part's first element."""
+    b = TemplateBuilder(0)
+    b.point(TARGET, 0)
+    _walk_as(b, part, TARGET, target, cuts, element_bytes, lambda n: b.receive(TARGET, n))
+    return b.build()
+
+
+def message_cuts(part: Box, source: Box, target: Box) -> int:
+    """How a part travels, contiguous in both boxes: 0 whole, 1 row by row, 2 each position."""
     if not part.channels == source.channels == target.channels:
         return 2
     return 0 if part.width == source.width == target.width else 1
+
+
+def message_pieces(part: Box, cuts: int) -> int:
+    """Pieces in which a part travels."""
+    return (1, part.height, part.positions)[cuts]
 
 
 def _walk_as(
@@ -117,30 +121,30 @@ def _walk_as(
                 b.advance(register, row - part.width * box.channels * element_bytes)
 
 
-def fill_template(layer: int, holes: tuple[Box, ...], box: Box, value: int) -> Template:
+def fill_template(holes: tuple[Box, ...], box: Box, value: int) -> Template:
     """Fill parts of a byte box with a code."""
-    b = TemplateBuilder(layer)
+    b = TemplateBuilder(0)
     for hole in holes:
         b.point(TARGET, 0, box.offset_of(hole))
         walk(b, hole, ((TARGET, box),), 1, lambda n: b.fill(TARGET, n, value))
     return b.build()
 
 
-def load_template(layer: int, part: Box, whole: Box, address: int, element_bytes: int) -> Template:
+def load_template(part: Box, whole: Box, address: int, element_bytes: int) -> Template:
     """Load `part` of a tensor that stands in global memory at `address` into a box of its own."""
-    return _global_template(layer, part, whole, address, element_bytes, load=True)
+    return _global_template(part, whole, address, element_bytes, load=True)
 
 
-def store_template(layer: int, part: Box, whole: Box, address: int, element_bytes: int) -> Template:
+def store_template(part: Box, whole: Box, address: int, element_bytes: int) -> Template:
     """Store a box to its place in a tensor in global memory."""
-    return _global_template(layer, part, whole, address, element_bytes, load=False)
+    return _global_template(part, whole, address, element_bytes, load=False)
 
 
 def _global_template(
-    layer: int, part: Box, whole: Box, address: int, element_bytes: int, *, load: bool
+    part: Box, whole: Box, address: int, element_bytes: int, *, load: bool
 ) -> Template:
     local, pair = 0, 2  # the pair's registers hold the high and the low half
-    b = TemplateBuilder(layer)
+    b = TemplateBuilder(0)
     b.point(local, 0)
     b.constant(pair, 0)
     b.constant(pair + 1, address + whole.offset_of(part, element_bytes))

@@ -28,11 +28,12 @@ class Kind(IntEnum):
 
 
 class Side(NamedTuple):
-    """One core's share of a task."""
+    """One core's share of a task; `offsets` are added to the addresses of the first buffers."""
 
     template: Template
     buffers: tuple[int, ...]
     numbers: tuple[int, ...] = ()
+    offsets: tuple[int, ...] = ()
 
 
 class Task(NamedTuple):

@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.passes.geometry import Box, Layout
-from imccompiler.passes.moves import copy_template, fill_template, holes_of, message_templates
+from imccompiler.passes.moves import (
+    copy_template,
+    fill_template,
+    holes_of,
+    message_cuts,
+    message_pieces,
+    receive_template,
+    send_template,
+)
 from imccompiler.passes.taskgraph import Kind, Side, Task, TaskGraph
 from imccompiler.passes.template import Template
 
@@ -71,8 +79,7 @@ class Gatherer:
     def __init__(self, graph: TaskGraph) -> None:
         self._graph = graph
         self._held: dict[tuple[int, int, Box, int], tuple[int, Done]] = {}
-        self._messages: dict[tuple[object, ...], tuple[Template, Template]] = {}
-        self._copies: dict[tuple[object, ...], Template] = {}
+        self._moves: dict[tuple[object, ...], Template] = {}
         self._fills: dict[tuple[object, ...], Template] = {}
 
     def gather(
@@ -123,10 +130,10 @@ class Gatherer:
             for h in holes
         )
         origin = Box(0, box.height, 0, box.width, box.c0, box.c1)
-        key = (layer, moved, origin, padding)
+        key = (moved, origin, padding)
         template = self._fills.get(key)
         if template is None:
-            template = self._fills[key] = fill_template(layer, moved, origin, padding)
+            template = self._fills[key] = fill_template(moved, origin, padding)
         task = Task(Kind.COPY, core, layer, rank, Side(template, (buffer,)))
         return ((box, self._graph.add(task, after)),)
 
@@ -146,8 +153,7 @@ class Gatherer:
         for tile, part in value.overlapping(box):
             target_part = part.shift_channels(channel_shift)
             if tile.core == core:
-                template = self._copy(layer, part, tile.box, target_part, target, value)
-                side = Side(template, (tile.buffer, buffer))
+                side = self._copy(part, tile, target_part, target, value, buffer)
                 copy = Task(Kind.COPY, core, layer, rank, side)
                 number = self._graph.add(copy, tasks_for(tile.done, part))
             else:
@@ -158,14 +164,15 @@ class Gatherer:
         return tuple(done)
 
     def _copy(
-        self, layer: int, part: Box, source: Box, target_part: Box, target: Box, value: Value
-    ) -> Template:
-        key = (layer, _relative(part, source), _relative(target_part, target), value.element_bytes)
-        template = self._copies.get(key)
+        self, part: Box, tile: Tile, target_part: Box, target: Box, value: Value, buffer: int
+    ) -> Side:
+        size = value.element_bytes
+        key = ("copy", part.shape, tile.box.shape[1:], target.shape[1:], size)
+        template = self._moves.get(key)
         if template is None:
-            template = copy_template(layer, part, source, target_part, target, value.element_bytes)
-            self._copies[key] = template
-        return template
+            template = self._moves[key] = copy_template(part, tile.box, target, size)
+        offsets = (tile.box.offset_of(part, size), target.offset_of(target_part, size))
+        return Side(template, (tile.buffer, buffer), (), offsets)
 
     def _message(
         self,
@@ -179,45 +186,26 @@ class Gatherer:
         core: int,
         buffer: int,
     ) -> int:
-        key = (
-            layer,
-            _relative(part, tile.box),
-            _relative(target_part, target),
-            value.element_bytes,
-        )
-        templates = self._messages.get(key)
-        if templates is None:
-            templates = message_templates(
-                layer, part, tile.box, target_part, target, value.element_bytes
-            )
-            self._messages[key] = templates
-        pieces = message_pieces(part, tile.box, target)
+        size = value.element_bytes
+        cuts = message_cuts(part, tile.box, target)
+        shape = part.shape
+        key = ("send", shape, tile.box.shape[1:], cuts, size)
+        send = self._moves.get(key)
+        if send is None:
+            send = self._moves[key] = send_template(part, tile.box, cuts, size)
+        key = ("receive", shape, target.shape[1:], cuts, size)
+        receive = self._moves.get(key)
+        if receive is None:
+            receive = self._moves[key] = receive_template(target_part, target, cuts, size)
+        pieces = message_pieces(part, cuts)
         task = Task(
             Kind.MESSAGE,
             core,
             layer,
             rank,
-            Side(templates[1], (buffer,), (tile.core,)),
+            Side(receive, (buffer,), (tile.core,), (target.offset_of(target_part, size),)),
             tile.core,
-            Side(templates[0], (tile.buffer,), (core,)),
-            (pieces, part.size * value.element_bytes // pieces),
+            Side(send, (tile.buffer,), (core,), (tile.box.offset_of(part, size),)),
+            (pieces, part.size * size // pieces),
         )
         return self._graph.add(task, tasks_for(tile.done, part))
-
-
-def message_pieces(part: Box, source: Box, target: Box) -> int:
-    """Contiguous pieces in which a part travels."""
-    if not part.channels == source.channels == target.channels:
-        return part.positions
-    return 1 if part.width == source.width == target.width else part.height
-
-
-def _relative(part: Box, box: Box) -> tuple[int, ...]:
-    """A part's place in a box: all that addresses depend on."""
-    return (
-        part.y0 - box.y0,
-        part.x0 - box.x0,
-        part.c0 - box.c0,
-        *part.shape,
-        *box.shape,
-    )

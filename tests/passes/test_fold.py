@@ -53,6 +53,13 @@ def test_batch_norm_after_gemm(check) -> None:
     assert check(nodes, {"x": noise(3, 4)}, weights, "fold") == ["matmul"]
 
 
+def test_batch_norm_over_another_axis_than_the_columns(check) -> None:
+    nodes = [node("MatMul", ["x", "w"], ["h"]), NORM]
+    weights = {"w": noise(5, 3, seed=1)} | norm_weights(6)
+    kinds = check(nodes, {"x": noise(2, 6, 5)}, weights, "fold")
+    assert kinds == ["matmul", "BatchNormalization"]
+
+
 def test_batch_norm_before_an_unpadded_conv(check) -> None:
     norm = node("BatchNormalization", ["x", "scale", "shift", "mean", "variance"], ["h"])
     nodes = [norm, node("Conv", ["h", "w"], ["y"], group=2)]
@@ -60,6 +67,20 @@ def test_batch_norm_before_an_unpadded_conv(check) -> None:
     assert check(nodes, X, weights, "fold") == ["matmul"]
     nodes[1] = node("Conv", ["h", "w"], ["y"], group=2, pads=[1, 0, 0, 0])
     assert check(nodes, X, weights, "fold") == ["BatchNormalization", "matmul"]
+
+
+@pytest.mark.parametrize(("shape", "kinds"), [((4, 1, 1), 1), ((), 1), ((6, 1), 3)])
+def test_scale_and_shift_after_a_batch_norm(check, shape: Any, kinds: int) -> None:
+    nodes = [
+        node("BatchNormalization", ["x", "scale", "shift", "mean", "variance"], ["n"]),
+        node("Mul", ["n", "gain"], ["s"]),
+        node("Add", ["offset", "s"], ["y"]),
+    ]
+    weights = norm_weights(4) | {
+        "gain": np.float32(noise(*shape, seed=7)),
+        "offset": np.float32(noise(*shape, seed=8)),
+    }
+    assert len(check(nodes, X, weights, "fold")) == kinds
 
 
 def test_what_two_ops_read_is_not_scaled_for_one(check) -> None:
