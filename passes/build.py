@@ -361,11 +361,15 @@ class _Builder:
         constants = self._constants(job, core, box, strip)
         completed: list[tuple[Box, int]] = []
         for rank, piece in enumerate(pieces):
-            offset = box.offset_of(piece, job.value.element_bytes)
-            template = self._matmul_template(job, part, piece, reach, strip, offset)
+            template = self._matmul_template(job, part, piece, reach, strip)
+            seen = part.reach(job.blocks.window, piece)
             buffers = (source, sums, planes, scratch, products, *constants, result)
-            task = Task(Kind.COMPUTE, core, job.layer, rank, Side(template, buffers, (group,)))
-            before = tasks_for(done, part.reach(job.blocks.window, piece))
+            offsets = [0] * len(buffers)
+            offsets[0] = reach.offset_of(seen)
+            offsets[-1] = box.offset_of(piece, job.value.element_bytes)
+            side = Side(template, buffers, (group,), tuple(offsets))
+            task = Task(Kind.COMPUTE, core, job.layer, rank, side)
+            before = tasks_for(done, seen)
             completed.append((job.blocks.ungrouped(piece), graph.add(task, before)))
         job.value.tiles.append(Tile(core, job.blocks.ungrouped(box), result, tuple(completed)))
 
@@ -389,9 +393,11 @@ class _Builder:
             reach, source, done = gathered[member]
             total = graph.buffer(core, piece.size * byte_width(job.widths.accumulator))
             planes, scratch = scratches[member]
-            template = self._matmul_template(job, part, piece, reach, None, 0)
-            side = Side(template, (source, total, planes, scratch), (group,))
-            before = tasks_for(done, part.reach(job.blocks.window, piece))
+            template = self._matmul_template(job, part, piece, reach, None)
+            seen = part.reach(job.blocks.window, piece)
+            buffers = (source, total, planes, scratch)
+            side = Side(template, buffers, (group,), (reach.offset_of(seen),))
+            before = tasks_for(done, seen)
             task = graph.add(Task(Kind.COMPUTE, core, job.layer, rank, side), before)
             sums.append((total, task))
         core = members[owner][1]
@@ -408,20 +414,16 @@ class _Builder:
         piece: Box,
         reach: Box,
         finish: int | None,
-        result_offset: int,
     ) -> Template:
-        start = part.reach(job.blocks.window, piece)
-        offset = reach.offset_of(start)
-        key = (job.layer, id(part), piece.shape, reach.shape, offset, finish, result_offset)
+        key = (job.layer, id(part), piece.shape, reach.shape, finish)
         if key not in self._templates:
             self._templates[key] = matmul_template(
                 job.layer,
                 part,
                 job.blocks.window,
-                PieceShape(piece, reach, offset),
+                PieceShape(piece, reach),
                 job.widths,
                 finish=finish,
-                result_offset=result_offset,
                 columns_per_crossbar=job.blocks.columns_per_crossbar,
             )
         return self._templates[key]

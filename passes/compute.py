@@ -26,14 +26,10 @@ class Widths:
 
 @dataclass(frozen=True, slots=True)
 class PieceShape:
-    """What one piece computes: the outputs of `box` from a box in memory, `reach`.
-
-    `offset` is where the first window begins in it, in elements.
-    """
+    """What one piece computes: the outputs of `box` from a box in memory, `reach`."""
 
     box: Box
     reach: Box
-    offset: int = 0
 
     @property
     def positions(self) -> int:
@@ -49,12 +45,11 @@ def matmul_template(
     widths: Widths,
     *,
     finish: int | None,
-    result_offset: int = 0,
     columns_per_crossbar: int,
 ) -> Template:
     """Multiply every window of a piece, sum the row blocks; complete it if it is the whole sum.
 
-    Buffers: 0 input box, 1 sums (the first row block's plane), 2 planes of the other row blocks,
+    Buffers: 0 input box, where the first window begins, 1 sums (the first row block's plane), 2 planes of the other row blocks,
     3 gathered inputs; with `finish` (positions the constants cover) also 4 products, 5 bias,
     6 multiplier, 7 shift, 8 result.
     Number 0: the part's first crossbar group.
@@ -62,7 +57,7 @@ def matmul_template(
     b = TemplateBuilder(layer)
     accumulator_bytes = byte_width(widths.accumulator)
     plane_bytes = shape.positions * part.columns * accumulator_bytes
-    b.point(IN, 0, shape.offset)
+    b.point(IN, 0)
     b.point(OUT, 1)
     if part.planes > 1:
         b.point(MORE, 2)
@@ -93,7 +88,7 @@ def matmul_template(
         b.point(FROM, 2, (plane - 1) * plane_bytes)
         b.vector(Op.VVADD, OUT, OUT, FROM, elements)
     if finish is not None:
-        _finish(b, shape.positions, part.columns, widths, finish, (1, 4, 5, 6, 7, 8), result_offset)
+        _finish(b, shape.positions, part.columns, widths, finish, (1, 4, 5, 6, 7, 8))
     return b.build(tuple(-(-(c.out1 - c.out0) // columns_per_crossbar) for c in part.calls))
 
 
@@ -169,7 +164,6 @@ def _finish(
     widths: Widths,
     constants: int,
     buffers: tuple[int, int, int, int, int, int],
-    result_offset: int = 0,
 ) -> None:
     """Strips of `constants` positions: add bias, multiply, shift and saturate."""
     sums, products, bias, multiplier, shift, result = buffers
@@ -186,7 +180,7 @@ def _finish(
         b.point(2, multiplier)
         b.point(3, products, start * product_bytes)
         b.point(4, shift)
-        b.point(5, result, result_offset + start * result_bytes)
+        b.point(5, result, start * result_bytes)
         with b.loop(repeats, sets_widths=True):
             b.widths(widths.accumulator, widths.accumulator)
             b.vector(Op.VVADD, 0, 0, 1, elements)

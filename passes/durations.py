@@ -63,58 +63,45 @@ class Durations:
 
     def of(self, graph: TaskGraph) -> TaskTimes:
         """Times of every task."""
-        own: list[int] = []
-        sender: list[int] = []
-        switch: list[int] = []
-        for task in graph.tasks:
-            if task.kind is Kind.MESSAGE:
-                sends, receives, travels = self._message(task)
-                own.append(receives)
-                sender.append(sends)
-                switch.append(travels)
-            else:
-                own.append(self._template(task.side.template))
-                sender.append(0)
-                switch.append(self._global(task, own[-1]))
-        return TaskTimes(
-            np.array(own, np.float64) / PS_PER_NS,
-            np.array(sender, np.float64) / PS_PER_NS,
-            np.array(switch, np.float64) / PS_PER_NS,
-        )
+        tasks = graph.tasks
+        own = np.array([self._template(t.side.template) for t in tasks], np.int64)
+        kinds = np.array([t.kind for t in tasks], np.int64)
+        sender, switch = np.zeros(len(tasks), np.int64), np.zeros(len(tasks), np.int64)
+        switch[kinds == Kind.STORE] = own[kinds == Kind.STORE]
+        for number in np.flatnonzero(kinds == Kind.LOAD).tolist():
+            code = tasks[number].side.template.code
+            last = int(code[code[:, OP] == Op.LD][-1, IMM])  # it is written when memory is free
+            switch[number] = own[number] - self._core.port.write_ps(last) - self._gap_ps
+        messages = np.flatnonzero(kinds == Kind.MESSAGE)
+        chosen = [tasks[i] for i in messages.tolist()]
+        sender[messages], own[messages], switch[messages] = self._messages(chosen, own[messages])
+        return TaskTimes(own / PS_PER_NS, sender / PS_PER_NS, switch / PS_PER_NS)
 
-    def _global(self, task: Task, own: int) -> int:
-        """How long a load or store holds the global memory: a load's last write is local."""
-        if task.kind is Kind.STORE:
-            return own
-        if task.kind is not Kind.LOAD:
-            return 0
-        size = int(task.side.template.code[-1, IMM])
-        return own - self._core.port.write_ps(size) - self._gap_ps
-
-    def _message(self, task: Task) -> tuple[int, int, int]:
-        """Both sides of a message whose sides begin together: (sender, receiver, switch).
+    def _messages(
+        self, tasks: Sequence[Task], alone: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Messages whose sides begin together: time of the sender, the receiver and the switch.
 
         A piece: two flits to agree, the sender reads, the data travels, the receiver writes. The
         sender asks for the next one as soon as the data has left its switch, the receiver answers
         once it has written. The sender's switch is busy until the last piece has left it.
+        `alone` is the receiver's time without any waiting.
         """
-        pieces, size = task.payload
-        port = self._core.port
-        sending = int(self._network.send_ps(port, task.peer, task.core, size))
-        travel = int(self._network.message_ps(task.peer, task.core, size))
-        delivery = sending + travel + port.write_ps(size)
-        asks, answers = (
-            int(self._network.message_ps(a, b, 1))
-            for a, b in ((task.peer, task.core), (task.core, task.peer))
-        )
-        written = port.write_ps(size) + self._gap_ps + SCALARS_A_PIECE * self._core.period_ps
-        again = max(asks, written) + answers + port.read_ps(size) + travel
-        receive_alone = port.write_ps(size) + self._gap_ps
-        rest = self._template(task.side.template) - pieces * receive_alone
+        network, port, gap = self._network, self._core.port, self._gap_ps
+        source = np.array([t.peer for t in tasks], np.int64)
+        target = np.array([t.core for t in tasks], np.int64)
+        pieces, size = np.array([t.payload for t in tasks], np.int64).reshape(-1, 2).T
+        read, write = port.read_ps(size), port.write_ps(size)
+        travel = network.message_ps(source, target, size)
+        sending = network.handshake_ps(source, target) + read
+        asks = network.core_flit_ps[source, target]
+        answers = network.core_flit_ps[target, source]
+        written = write + gap + SCALARS_A_PIECE * self._core.period_ps
+        again = np.maximum(asks, written) + answers + read + travel
         before = (pieces - 1) * again
-        send = before + sending + self._gap_ps
-        receive = before + delivery + self._gap_ps + max(rest, 0)
-        return send, receive, before + sending + travel
+        rest = np.maximum(alone - pieces * (write + gap), 0)
+        left = before + sending + travel
+        return before + sending + gap, left + write + gap + rest, left
 
     def _template(self, template: Template) -> int:
         key = id(template)

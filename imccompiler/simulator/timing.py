@@ -189,10 +189,11 @@ def spent_pj(program: Program, machine: Machine) -> NDArray[np.float64]:
 
     costs = timing_tables.build(program, machine, group_rows(program, machine))
     code = program.code
-    runs = np.ones(len(code), np.int64)
-    for row in np.flatnonzero(code[:, OP] == Op.LOOP).tolist():
-        count, length = code[row, [IMM, AUX]].tolist()
-        runs[row + 1 : row + 1 + length] *= count
+    loops = np.flatnonzero(code[:, OP] == Op.LOOP)
+    factors = np.log2(code[loops, IMM])  # inside a loop all counts are multiplied: logs add up
+    steps = np.bincount(loops + 1, factors, len(code) + 1)
+    steps -= np.bincount(loops + 1 + code[loops, AUX], factors, len(code) + 1)
+    runs = np.rint(np.exp2(np.cumsum(steps)[: len(code)])).astype(np.int64)
     sets = code[:, OP] == Op.SETBW
     last = np.maximum.accumulate(np.where(sets, np.arange(len(code)), -1))
     pair = np.where(last >= 0, costs.target[last], 0)
