@@ -89,19 +89,18 @@ def _allocate(context: CompileContext, plan: Planned) -> Allocation:
 
 def _lifetimes(graph: TaskGraph, plan: Planned) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Place in the order of each buffer's first and last use; constants live always."""
-    count = len(graph.buffer_core)
-    first = np.full(count, len(graph.tasks), np.int64)
-    last = np.full(count, -1, np.int64)
-    for place, number in enumerate(plan.schedule.order.tolist()):
-        task = graph.tasks[number]
-        for side in (task.side, task.sender):
-            if side is None:
-                continue
-            for buffer in side.buffers:
-                first[buffer] = min(first[buffer], place)
-                last[buffer] = max(last[buffer], place)
+    count, tasks = len(graph.buffer_core), len(graph.tasks)
+    place = np.empty(tasks, np.int64)
+    place[plan.schedule.order] = np.arange(tasks)
+    first, last = np.full(count, tasks, np.int64), np.full(count, -1, np.int64)
+    for sides in ([t.side for t in graph.tasks], [t.sender for t in graph.tasks]):
+        lengths = np.fromiter((len(s.buffers) if s else 0 for s in sides), np.int64, tasks)
+        used = np.fromiter((b for s in sides if s for b in s.buffers), np.int64, lengths.sum())
+        at = np.repeat(place, lengths)
+        np.minimum.at(first, used, at)
+        np.maximum.at(last, used, at)
     constants = list(graph.constants)
-    first[constants], last[constants] = 0, len(graph.tasks)
+    first[constants], last[constants] = 0, tasks
     return first, last
 
 

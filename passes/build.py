@@ -6,6 +6,7 @@ its input box, its windows, and the sum over row shares; a digital op becomes on
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -101,7 +102,18 @@ def build(context: CompileContext, module: ModuleOp) -> Built:
     Raises:
         PassError: A decision is missing.
     """
-    return context.analysis("tasks", module, lambda: _Builder(context, module).run())
+
+    def run() -> Built:
+        # a hundred thousand small tuples and nothing to collect: the collector would only look
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            return _Builder(context, module).run()
+        finally:
+            if enabled:
+                gc.enable()
+
+    return context.analysis("tasks", module, run)
 
 
 class _Builder:

@@ -13,7 +13,7 @@ from imccompiler.ir.decisions import Replication
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.blocks import LayerBlocks, Part, layer_blocks, parts_of_copy
 from imccompiler.passes.compute import gathered_bytes
-from imccompiler.passes.geometry import Box, best_grid, cut
+from imccompiler.passes.geometry import Box, Window2d, best_grid, cut
 from imccompiler.program.isa import byte_width
 
 LARGEST_UNROLL = 8
@@ -117,11 +117,12 @@ def part_time_ns(
     integer = op.integer
     if integer is None:
         return 0.0
-    core, network = times.main, times.network
+    core = times.main
     part = max(parts, key=lambda p: len(p.calls))
     accumulator, product = byte_width(integer.accumulator_bits), byte_width(integer.product_bits)
     code = byte_width(machine.activation_bits)
-    gathered = gathered_bytes(part, blocks.window, part.reach(blocks.window, tile))
+    reach = part.reach(blocks.window, tile)
+    gathered = gathered_bytes(part, blocks.window, reach)
     calls = [
         core.mvmul_ps(
             machine.activation_bits,
@@ -141,13 +142,32 @@ def part_time_ns(
     )
     total += core.vector_ps(own, 2, own * accumulator, own * product)
     total += core.vector_ps(own, 2, own * product, own * code)
+    total += _input_ps(blocks.window, tile, reach, times)
     if row_split > 1:
-        message = own * accumulator
-        flit = network.mean_flit_ps
-        send = 2 * flit + core.port.read_ps(message)
-        receive = send + network.flits(message) * flit + core.port.write_ps(message)
+        send, receive = _message_ps(own * accumulator, times)
         total += EXCHANGE_WEIGHT * (row_split - 1) * (send + receive + add)
     return total / PS_PER_NS
+
+
+def _input_ps(window: Window2d, tile: Box, reach: Box, times: MachineTiming) -> int:
+    """Time to send and receive the input of a tile.
+
+    If the input lies in tiles that make it as this tile's outputs lie to the window, a reach of r
+    rows meets ceil((r - 1) / (rows * stride)) + 1 of them (no more than r), and so with columns;
+    each sends its rows one by one.
+    """
+    across = min(reach.width, -(-(reach.width - 1) // (tile.width * window.stride[1])) + 1)
+    pieces = reach.height * across
+    row_bytes = -(-reach.width // across) * reach.channels
+    return EXCHANGE_WEIGHT * pieces * sum(_message_ps(row_bytes, times))
+
+
+def _message_ps(size: int, times: MachineTiming) -> tuple[int, int]:
+    """Time of a message between two cores: for its sender and for its receiver."""
+    core, network = times.main, times.network
+    flit = network.mean_flit_ps
+    send = 2 * flit + core.port.read_ps(size)
+    return send, send + network.flits(size) * flit + core.port.write_ps(size)
 
 
 def _splits(units: int) -> list[int]:

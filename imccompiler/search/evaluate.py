@@ -11,18 +11,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from imccompiler.compiler import compile  # noqa: A004
+from imccompiler.compiler import Compilation, compile  # noqa: A004
+from imccompiler.compiler import evaluate as execute_program
 from imccompiler.cost.area import area_mm2
 from imccompiler.errors import DoesNotFitError, ImcError, InternalError
 from imccompiler.hardware.load import content_hash, vary
 from imccompiler.hardware.schema import Machine
-from imccompiler.search.accuracy import accuracy_of, execute
 from imccompiler.search.figures import measured
 from imccompiler.search.genes import Candidate, Design, design_of
 from imccompiler.search.memo import Memo
 from imccompiler.search.pareto import Constraints, violation
 from imccompiler.search.pipelines import text_of
-from imccompiler.search.problem import Payload, Problem, problem_of
+from imccompiler.search.problem import Payload, Problem, Samples, problem_of
 from imccompiler.search.space import Space
 from imccompiler.search.trial import Measured, Outcome, Shortage
 
@@ -58,12 +58,10 @@ def _climb(payload: Payload, candidate: Candidate) -> Outcome:
     machine = vary(problem.machine, design.overrides)
     text = text_of(space.mapping.pipeline, design.options)
     key = (payload, design.network, content_hash(machine), text, design.objective)
-    return _RESULTS.of(key, lambda: _measure(payload, problem, design, machine, text))
+    return _RESULTS.of(key, lambda: _measure(problem, design, machine, text))
 
 
-def _measure(
-    payload: Payload, problem: Problem, design: Design, machine: Machine, text: str
-) -> Outcome:
+def _measure(problem: Problem, design: Design, machine: Machine, text: str) -> Outcome:
     constraints = problem.space.constraints
     metrics = {"area_mm2": Measured(sum(area_mm2(machine).values()), "machine")}
     if violation(metrics, constraints) > 0:
@@ -81,14 +79,20 @@ def _measure(
     if violation(metrics, constraints) > 0:
         return _stopped(metrics, constraints)
     if problem.samples is not None:
-        alike = len(machine.core_kinds) == 1
-        accuracy = (
-            accuracy_of(payload, design.network, machine, design.options)
-            if alike
-            else execute(compilation, problem)
-        )
-        metrics["accuracy"] = Measured(accuracy, "execute")
+        metrics["accuracy"] = Measured(_accuracy(compilation, problem.samples), "execute")
     return Outcome("complete", metrics)
+
+
+def _accuracy(compilation: Compilation, samples: Samples) -> float:
+    """Share of samples that the program classifies rightly with the machine's own ADC.
+
+    The program itself is executed: how windows are laid out on crossbars decides which products
+    a converter sees together, so another mapping of the same network can have another accuracy.
+    """
+    run = execute_program(compilation, samples.inputs, samples.labels).run
+    if run.accuracy is None:
+        raise InternalError("an execution with labels gave no accuracy")
+    return run.accuracy
 
 
 def asked_for(space: Space) -> set[str]:

@@ -29,15 +29,20 @@ _NETWORKS = 8  # kept in memory by each process
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A space in text, to be sent to workers; its paths must mean the same there."""
+    """A space in text, to be sent to workers; its paths must mean the same there.
+
+    `digest` is over all that the space names, as the driver found it.
+    """
 
     space: str
     folder: str
+    digest: str
 
     @staticmethod
     def of(source: SpaceFile) -> Payload:
-        """The payload of a space."""
-        return Payload(source.space.model_dump_json(), str(source.folder))
+        """The payload of a space, its files as they are now."""
+        digest = _load(source.space, source.folder).space_hash()
+        return Payload(source.space.model_dump_json(), str(source.folder), digest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,9 +94,15 @@ def problem_of(payload: Payload) -> Problem:
     """The problem of a payload, loaded once a process.
 
     Raises:
-        ImcError: A file has vanished or cannot be used.
+        ImcError: A file has vanished, has changed or cannot be used.
     """
-    space, folder = Space.model_validate_json(payload.space), Path(payload.folder)
+    problem = _load(Space.model_validate_json(payload.space), Path(payload.folder))
+    if problem.space_hash() != payload.digest:
+        raise UserInputError("files of the space have changed", where=payload.folder)
+    return problem
+
+
+def _load(space: Space, folder: Path) -> Problem:
     machine = vary(load(locate(space.hardware.base, folder)), space.hardware.set)
     samples = None if space.data is None else _samples(space.data, folder)
     calibration = None if space.calibration is None else _calibration(space.calibration, folder)

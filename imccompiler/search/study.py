@@ -132,8 +132,6 @@ class Comparison:
         """
         scaled = {key: self._scaled(front, logarithmic) for key, front in self.fronts.items()}
         every = np.concatenate(list(scaled.values()))
-        if not len(every):
-            return dict.fromkeys(scaled, 0.0)
         ideal, nadir = every.min(axis=0), every.max(axis=0)
         return {key: hypervolume(front, ideal, nadir) for key, front in scaled.items()}
 
@@ -161,7 +159,7 @@ def compare(
         progress: Told (step, studies done, studies).
 
     Raises:
-        UserInputError: The space cannot be used, or a package is missing.
+        UserInputError: The space cannot be used, no front has a member, or a package is missing.
     """
     source = read_space(space)
     payload = Payload.of(source)
@@ -173,6 +171,8 @@ def compare(
         found = _in_memory(payload, sampler, seed, trials)
         members = [member.trial for member in front_of(found, source.space)]
         fronts[sampler, seed] = points_of(members, source.space)
+    if not any(len(front) for front in fronts.values()):
+        raise UserInputError("no trial of any study can be used", where=str(space))
     return Comparison(source.space, fronts)
 
 

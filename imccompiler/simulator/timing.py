@@ -17,7 +17,7 @@ from imccompiler.errors import UserInputError
 from imccompiler.hardware.schema import Machine
 from imccompiler.program.artifact import Program
 from imccompiler.program.isa import AUX, IMM, LAYER, OP, Op
-from imccompiler.simulator.timing_check import core_of_instruction, group_rows
+from imccompiler.simulator.timing_check import core_of_instruction, find_groups, group_rows
 
 if TYPE_CHECKING:
     from imccompiler.simulator.timing_kernel import State
@@ -187,7 +187,8 @@ def spent_pj(program: Program, machine: Machine) -> NDArray[np.float64]:
     """
     from imccompiler.simulator import timing_tables  # noqa: PLC0415 (numba)
 
-    costs = timing_tables.build(program, machine, group_rows(program, machine))
+    groups = find_groups(program, core_of_instruction(program))
+    costs = timing_tables.build(program, machine, groups)
     code = program.code
     loops = np.flatnonzero(code[:, OP] == Op.LOOP)
     factors = np.log2(code[loops, IMM])  # inside a loop all counts are multiplied: logs add up

@@ -66,10 +66,11 @@ def group_rows(program: Program, machine: Machine) -> NDArray[np.int64]:
     counts = (op >= Op.VVADD) & ~np.isin(op, _EVENTS) & (imm < 0)
     _refuse(program, counts, "has a negative size")
     _check_loops(program)
-    return _find_groups(program, core)
+    return find_groups(program, core)
 
 
-def _find_groups(program: Program, core: NDArray[np.int64]) -> NDArray[np.int64]:
+def find_groups(program: Program, core: NDArray[np.int64]) -> NDArray[np.int64]:
+    """As `group_rows`, of a program whose other rules hold."""
     drives = np.isin(program.code[:, OP], (Op.MVMUL, Op.MVWR))
     stride = 1 << 32
     known = program.groups[:, CORE].astype(np.int64) * stride + program.groups[:, GROUP]
