@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from imccompiler.errors import UserInputError
 from imccompiler.search.optional import require
 from imccompiler.search.problem import Payload, problem_of
 
@@ -50,6 +51,7 @@ def workers_of(
         with _one_thread():
             yield Workers(_Here(), 1)
     else:
+        require("threadpoolctl")  # in the workers: to miss it here is easier to understand
         pool = require("pebble").ProcessPool(
             max_workers=count,
             initializer=begin_work,
@@ -133,9 +135,18 @@ class _Pool(Executor):
 
 @contextmanager
 def _dask(scheduler: str) -> Generator[Workers]:
-    client = require("distributed").Client(scheduler)
     try:
-        threads = sum(client.nthreads().values())
-        yield Workers(client.get_executor(pure=False, retries=1), _AHEAD * max(threads, 1))
+        client = require("distributed").Client(scheduler)
+    except (OSError, ValueError) as error:
+        raise UserInputError(f"no scheduler answers: {error}", where=scheduler) from error
+    try:
+        threads: dict[str, int] = client.nthreads()
+        if any(count != 1 for count in threads.values()):
+            raise UserInputError(
+                "its workers have several threads, and an evaluation needs a process of its own",
+                where=scheduler,
+                hint="start them as `dask worker ADDRESS --nthreads 1 --nworkers N`",
+            )
+        yield Workers(client.get_executor(pure=False), _AHEAD * max(len(threads), 1))
     finally:
         client.close()
