@@ -38,11 +38,14 @@ class TaskTimes:
         sender_ns: Busy time of the sender's core, for messages.
         switch_ns: From the start until the sender's switch (for loads and stores the core's
             switch and the global memory) is free again.
+        lead_ns: For messages: how long after the sender the receiver may begin without delay,
+            since the sender's question has to reach it first.
     """
 
     own_ns: NDArray[np.float64]
     sender_ns: NDArray[np.float64]
     switch_ns: NDArray[np.float64]
+    lead_ns: NDArray[np.float64]
 
 
 class Durations:
@@ -66,7 +69,7 @@ class Durations:
         tasks = graph.tasks
         own = np.array([self._template(t.side.template) for t in tasks], np.int64)
         kinds = np.array([t.kind for t in tasks], np.int64)
-        sender, switch = np.zeros(len(tasks), np.int64), np.zeros(len(tasks), np.int64)
+        sender, switch, lead = (np.zeros(len(tasks), np.int64) for _ in range(3))
         switch[kinds == Kind.STORE] = own[kinds == Kind.STORE]
         for number in np.flatnonzero(kinds == Kind.LOAD).tolist():
             code = tasks[number].side.template.code
@@ -75,7 +78,10 @@ class Durations:
         messages = np.flatnonzero(kinds == Kind.MESSAGE)
         chosen = [tasks[i] for i in messages.tolist()]
         sender[messages], own[messages], switch[messages] = self._messages(chosen, own[messages])
-        return TaskTimes(own / PS_PER_NS, sender / PS_PER_NS, switch / PS_PER_NS)
+        lead[messages] = self._network.core_flit_ps[
+            [t.peer for t in chosen], [t.core for t in chosen]
+        ]
+        return TaskTimes(*(ps / PS_PER_NS for ps in (own, sender, switch, lead)))
 
     def _messages(
         self, tasks: Sequence[Task], alone: NDArray[np.int64]

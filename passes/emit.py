@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -66,25 +65,30 @@ def link(
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """All cores' code, and where each core's begins."""
     tasks = plan.built.graph.tasks
-    sides: list[list[tuple[Side, int]]] = [[] for _ in range(cores)]
-    for number in plan.schedule.order.tolist():
-        task = tasks[number]
-        sides[task.core].append((task.side, task.layer))
-        if task.sender is not None:
-            sides[task.peer].append((task.sender, task.layer))
-    uses: dict[int, list[int]] = defaultdict(list)
-    flat = [pair for mine in sides for pair in mine]
-    for index, (side, _) in enumerate(flat):
-        uses[id(side.template)].append(index)
-    lengths = np.array([len(side.template.code) for side, _ in flat], np.int64)
-    begins = np.concatenate([[0], np.cumsum(lengths)])
-    first = np.concatenate([[0], np.cumsum([len(mine) for mine in sides])])
-    code = np.zeros((int(begins[-1]), len(COLUMNS)), np.int32)
-    for users in uses.values():
-        chosen = [flat[i][0] for i in users]
-        _instantiate(code, chosen[0].template, begins[users], chosen, places.address)
-    code[:, LAYER] = np.repeat(np.array([layer for _, layer in flat], np.int32), lengths)
-    return code, begins[first]
+    order = plan.schedule.order.tolist()
+    senders = [number for number in order if tasks[number].sender is not None]
+    sides = [tasks[n].side for n in order] + [s for n in senders if (s := tasks[n].sender)]
+    place = np.empty(len(tasks), np.int64)
+    place[order] = np.arange(len(order))
+    at = np.concatenate([np.arange(len(order)), place[senders]])
+    core = np.array([tasks[n].core for n in order] + [tasks[n].peer for n in senders], np.int64)
+    layer = np.array([tasks[n].layer for n in (*order, *senders)], np.int32)
+    lengths = np.array([len(s.template.code) for s in sides], np.int64)
+    sequence = np.lexsort((at, core))  # core after core, each in the order of the schedule
+    ends = np.cumsum(lengths[sequence])
+    begins = np.empty(len(sides), np.int64)
+    begins[sequence] = ends - lengths[sequence]
+    code = np.zeros((int(lengths.sum()), len(COLUMNS)), np.int32)
+    _, template_of = np.unique([id(s.template) for s in sides], return_inverse=True)
+    by_template = np.argsort(template_of, kind="stable")
+    edges = np.flatnonzero(np.diff(template_of[by_template], prepend=-1))
+    for users in np.split(by_template, edges[1:]):
+        chosen = [sides[i] for i in users.tolist()]
+        if chosen:
+            _instantiate(code, chosen[0].template, begins[users], chosen, places.address)
+    code[:, LAYER] = np.repeat(layer[sequence], lengths[sequence])
+    totals = np.bincount(core, lengths, cores).astype(np.int64)
+    return code, np.concatenate([[0], np.cumsum(totals)])
 
 
 def _instantiate(

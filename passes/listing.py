@@ -17,7 +17,6 @@ from imccompiler.errors import InternalError, PassError
 from imccompiler.passes.durations import TaskTimes
 from imccompiler.passes.taskgraph import Kind, TaskGraph
 
-
 STEADY_IMAGES = 6
 """Images after which a stream is taken as steady; the interval is that of the second half."""
 
@@ -28,7 +27,8 @@ class Schedule:
 
     Attributes:
         order: Task numbers in order, shape (tasks,).
-        start_ns, end_ns: Of each task, by task number, on its own core.
+        start_ns, end_ns: Of each task, by task number, on its own core. A message starts when
+            its sender asks; its receiver may come up to `lead_ns` later.
         peer_end_ns: When the sender of a message is free again.
         makespan_ns: End of the last task.
     """
@@ -75,6 +75,7 @@ def list_schedule(
         times.own_ns,
         times.sender_ns,
         times.switch_ns,
+        times.lead_ns,
         priority,
         successor_start,
         successors,
@@ -151,6 +152,7 @@ def _replay(
         times.own_ns,
         times.sender_ns,
         times.switch_ns,
+        times.lead_ns,
         starts,
         before,
         cores,

@@ -69,6 +69,7 @@ def run(
     own: Any,
     sender: Any,
     switch: Any,
+    lead: Any,
     priority: Any,
     successor_start: Any,
     successors: Any,
@@ -88,7 +89,8 @@ def run(
     times at which they may have something to begin. A core does not begin a task that would delay
     a more urgent one, which only waits for another resource, by more than `patience`. Resource
     number `cores` is the global memory, which serves requests in the order of their arrival: the
-    core that asks is held until it is done.
+    core that asks is held until it is done. The sender of a message that was free before its
+    receiver has asked before: by up to `lead` the message began in the past.
     """
     count = len(core)
     slots = heap_start[cores]
@@ -103,7 +105,7 @@ def run(
         np.empty(4 * slots + cores + 16, np.int64),
     )
     queue_size = np.zeros(1, np.int64)
-    ready = np.zeros(count)
+    ready, ready_at_sender = np.zeros(count), np.zeros(count)
     done = np.zeros(count, np.bool_)
     scheduled = 0
     for task in range(count):
@@ -156,21 +158,28 @@ def run(
             done[task] = True
             order[scheduled] = task
             scheduled += 1
-            start[task] = now
-            begin = max(now, free[cores]) if shared[task] else now
+            begin = now
+            if shared[task]:
+                begin = max(now, free[cores])
+            elif peer[task] >= 0:
+                p = peer[task]
+                begin = max(now - lead[task], free[p], switch_free[p], ready_at_sender[task])
+            start[task] = now if shared[task] else begin
             finish = begin + own[task]
             end[task] = finish
             free[core[task]] = finish
             if peer[task] >= 0:
-                peer_end[task] = now + sender[task]
+                peer_end[task] = begin + sender[task]
                 free[peer[task]] = peer_end[task]
-                switch_free[peer[task]] = now + switch[task]
+                switch_free[peer[task]] = begin + switch[task]
             if shared[task]:
                 free[cores] = begin + switch[task]
                 switch_free[c] = begin + switch[task]
             for at in range(successor_start[task], successor_start[task + 1]):
                 s = successors[at]
                 ready[s] = max(ready[s], finish)
+                if core[task] != core[s]:
+                    ready_at_sender[s] = max(ready_at_sender[s], finish)
                 missing[s] -= 1
                 if missing[s] == 0:
                     for side in range(2):
@@ -215,6 +224,7 @@ def replay(
     own: Any,
     sender: Any,
     switch: Any,
+    lead: Any,
     predecessor_start: Any,
     predecessors: Any,
     cores: int,
@@ -228,7 +238,8 @@ def replay(
 
     Every core does its tasks in the order's sequence and begins the next image as soon as it
     can. The global memory serves loads in order and stores in order; where a load of the next
-    image meets a store of this one, who waits is left open. `start`, `end` and `peer_end` are left as of the last image.
+    image meets a store of this one, who waits is left open. `start`, `end` and `peer_end` are left
+    as of the last image.
     """
     free = np.zeros(cores + 2)  # after the cores: loads, stores
     switch_free = np.zeros(cores)
@@ -237,15 +248,17 @@ def replay(
         last = 0.0
         for task in order:
             c, p = core[task], peer[task]
-            now = free[c]
+            # a receiver that comes by up to `lead` later than its sender delays nothing
+            ahead = lead[task] if p >= 0 else 0.0
+            now = free[c] - ahead
             for at in range(predecessor_start[task], predecessor_start[task + 1]):
                 before = predecessors[at]
                 if not done[before]:
                     return task
-                now = max(now, end[before])
+                now = max(now, end[before] - (ahead if core[before] == c else 0.0))
             begin = now
             if p >= 0:
-                begin = now = max(now, free[p], switch_free[p], switch_free[c])
+                begin = now = max(now, free[p], switch_free[p], switch_free[c] - ahead)
                 peer_end[task] = free[p] = now + sender[task]
                 switch_free[p] = now + switch[task]
                 last = max(last, peer_end[task])

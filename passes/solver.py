@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from imccompiler.passes.durations import TaskTimes
 from imccompiler.passes.listing import Schedule
 from imccompiler.passes.taskgraph import Kind, TaskGraph
 
 DETERMINISTIC_SECONDS = {1: 2.0, 2: 10.0, 3: 60.0}
 """Budget by effort, in CP-SAT's deterministic time: the same on every machine."""
+HAIR_NS = 1e-6  # so that sums of times round down to what they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +30,25 @@ def solve_order(
 ) -> SolvedOrder:
     """Least makespan of a task graph, starting from a schedule.
 
-    Every core does one task at a time, a message takes both cores from the same moment, and the
-    global memory and each core's switch serve one transfer at a time.
+    Every core does one task at a time, the receiver of a message comes no later than its lead, and
+    the global memory and each sender's switch serve one transfer at a time. Times are rounded
+    down, so that a bound that is proven holds for the unrounded times, too.
     """
     from ortools.sat.python import cp_model  # noqa: PLC0415
 
     # data
     scale = 1 if hint.makespan_ns < 1e9 else 1000  # whole ns, or us for very long schedules
-    own = [max(1, round(t / scale)) for t in times.own_ns.tolist()]
-    sent = [max(1, round(t / scale)) for t in times.sender_ns.tolist()]
-    switched = [max(1, round(t / scale)) for t in times.switch_ns.tolist()]
-    horizon = round(hint.makespan_ns / scale) + len(own)
+    own, sent, switched, lead, begun = (
+        [int(t // scale) for t in array.tolist()]
+        for array in (
+            times.own_ns,
+            times.sender_ns,
+            times.switch_ns,
+            np.ceil(times.lead_ns / scale) * scale,
+            hint.end_ns - times.own_ns + HAIR_NS,  # a load may have waited since its start
+        )
+    )
+    horizon = int(hint.makespan_ns // scale) + len(own)
     # variables
     model = cp_model.CpModel()
     start = [model.new_int_var(0, horizon, f"s{i}") for i in range(len(own))]
@@ -45,7 +56,7 @@ def solve_order(
     on_core: dict[int, list[cp_model.IntervalVar]] = {}
     on_switch: dict[int, list[cp_model.IntervalVar]] = {}
     for i, task in enumerate(graph.tasks):
-        interval = model.new_fixed_size_interval_var(start[i], own[i], f"t{i}")
+        interval = model.new_fixed_size_interval_var(start[i] + lead[i], own[i] - lead[i], f"t{i}")
         on_core.setdefault(task.core, []).append(interval)
         if task.kind is Kind.MESSAGE:
             side = model.new_fixed_size_interval_var(start[i], sent[i], f"p{i}")
@@ -60,9 +71,10 @@ def solve_order(
         model.add_no_overlap(intervals)
     for i, before in enumerate(graph.predecessors):
         for p in before:
-            model.add(start[i] >= start[p] + own[p])
+            same_core = graph.tasks[p].core == graph.tasks[i].core
+            model.add(start[i] >= start[p] + own[p] - (lead[i] if same_core else 0))
         model.add(makespan >= start[i] + own[i])
-        model.add_hint(start[i], round(float(hint.start_ns[i]) / scale))
+        model.add_hint(start[i], begun[i])
     # objective
     model.minimize(makespan)
     # solve
