@@ -1,12 +1,14 @@
 """How a layer's weight matrix is cut into row blocks that one group of crossbars multiplies.
 
-A row block is what one `mvmul` is fed with: up to `crossbar.rows` inputs, given as segments of
+A row block is what one crossbar is fed with: up to `crossbar.rows` inputs, given as segments of
 contiguous channels under one tap of the window. Channels come first (whole crossbars of one
-tap need no gathering), what remains of the channels is flattened over the taps.
+tap need no gathering), what remains of the channels is flattened over the taps. A machine that
+adds the outputs of row blocks multiplies with all those of a part at once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,7 +33,7 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RowBlock:
-    """Inputs of one `mvmul`."""
+    """Inputs of one `mvmul`, or of one crossbar among those that it drives."""
 
     segments: tuple[Segment, ...]
 
@@ -65,11 +67,17 @@ class LayerBlocks:
     columns_per_crossbar: int  # whole weights
     pack: int  # convolution groups in a pack
     unroll: int  # neighbouring outputs of a row that one window makes
+    summed_rows: int  # word lines of a crossbar if the machine adds row blocks, else 0
 
     @property
     def row_blocks(self) -> int:
         """Row blocks of each pack."""
         return len(self.packs[0].row_blocks)
+
+    @property
+    def products(self) -> int:
+        """`mvmul`s that one window takes in each pack if it is not split."""
+        return 1 if self.summed_rows else self.row_blocks
 
     @property
     def column_units(self) -> list[tuple[int, int]]:
@@ -94,14 +102,19 @@ class LayerBlocks:
 
 
 class Call(NamedTuple):
-    """One `mvmul` of a part: a row block, the plane it writes, and the outputs it makes."""
+    """One `mvmul` of a part: its inputs, the plane it writes, and the outputs it makes."""
 
     block: RowBlock
     plane: int
     out0: int
     out1: int
     pack: int
-    row_block: int  # its number in the pack
+    row_block: int  # number of its first crossbar's row block in the pack
+    stack: tuple[RowBlock, ...]  # the row blocks on its crossbars, one after the other
+
+    def shape(self, columns_per_crossbar: int) -> tuple[int, int]:
+        """Row blocks, and crossbars side by side of each of them."""
+        return len(self.stack), -(-(self.out1 - self.out0) // columns_per_crossbar)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,7 +150,11 @@ class Part:
 
     def crossbars(self, columns_per_crossbar: int) -> int:
         """Crossbars of the part if none is shared."""
-        return sum(-(-(c.out1 - c.out0) // columns_per_crossbar) for c in self.calls)
+        return sum(rows * columns for rows, columns in self.shapes(columns_per_crossbar))
+
+    def shapes(self, columns_per_crossbar: int) -> tuple[tuple[int, int], ...]:
+        """Row blocks and crossbars side by side of each call."""
+        return tuple(c.shape(columns_per_crossbar) for c in self.calls)
 
     def reach(self, window: Window2d, box: Box) -> Box:
         """Input box, padding included, for the outputs of `box`."""
@@ -195,7 +212,8 @@ def layer_blocks(
         wanted = wanted or len(blocks)
         packs.append(Pack(g0 * in_per, g1 * in_per, g0 * out_per, g1 * out_per, tuple(blocks)))
     slices = -(-weight_bits // kind.cell.bits)
-    return LayerBlocks(tuple(packs), window, slices, columns, pack, unroll)
+    summed_rows = rows if kind.sums_row_blocks else 0
+    return LayerBlocks(tuple(packs), window, slices, columns, pack, unroll, summed_rows)
 
 
 def parts_of_copy(blocks: LayerBlocks, row_split: int, column_split: int) -> list[Part]:
@@ -204,15 +222,35 @@ def parts_of_copy(blocks: LayerBlocks, row_split: int, column_split: int) -> lis
     column_ranges = [(units[a][0], units[b - 1][1]) for a, b in cut(len(units), column_split)]
     parts: list[Part] = []
     for r0, r1 in cut(blocks.row_blocks, row_split):
+        inputs = [_inputs(p.row_blocks[r0:r1], blocks.summed_rows) for p in blocks.packs]
         for n0, n1 in column_ranges:
             calls = [
-                Call(block, plane, max(p.out0, n0), min(p.out1, n1), index, r0 + plane)
+                Call(block, plane, max(p.out0, n0), min(p.out1, n1), index, r0 + plane, stack)
                 for index, p in enumerate(blocks.packs)
                 if p.out0 < n1 and p.out1 > n0
-                for plane, block in enumerate(p.row_blocks[r0:r1])
+                for plane, (block, stack) in enumerate(inputs[index])
             ]
-            parts.append(Part.of(tuple(calls), r1 - r0, n0, n1))
+            parts.append(Part.of(tuple(calls), len(inputs[0]), n0, n1))
     return parts
+
+
+def _inputs(
+    row_blocks: Sequence[RowBlock], summed_rows: int
+) -> list[tuple[RowBlock, tuple[RowBlock, ...]]]:
+    """Inputs of each `mvmul` of a row share, and the row blocks that they are on crossbars.
+
+    Where the machine adds row blocks, the share is one input in the order of memory, cut anew.
+    """
+    if not summed_rows:
+        return [(block, (block,)) for block in row_blocks]
+    joined: list[Segment] = []
+    for s in sorted(s for block in row_blocks for s in block.segments):
+        last = joined[-1] if joined else None
+        if last and last[:2] == s[:2] and last.channel + last.length == s.channel:
+            joined[-1] = last._replace(length=last.length + s.length)
+        else:
+            joined.append(s)
+    return [(RowBlock(tuple(joined)), tuple(_filled(joined, summed_rows)))]
 
 
 def block_matrix(
@@ -251,13 +289,20 @@ def _row_blocks(window: Window2d, c0: int, c1: int, rows: int) -> list[RowBlock]
     whole_end = c0 + (c1 - c0) // rows * rows
     for channel in range(c0, whole_end, rows):
         blocks += [RowBlock((Segment(y, x, channel, rows),)) for y, x in taps]
+    rest = [Segment(y, x, whole_end, c1 - whole_end) for y, x in taps if whole_end < c1]
+    return blocks + _filled(rest, rows)
+
+
+def _filled(inputs: Sequence[Segment], rows: int) -> list[RowBlock]:
+    """Row blocks of `rows` inputs, the last of what remains; segments are cut where needed."""
+    blocks: list[RowBlock] = []
     segments: list[Segment] = []
     free = rows
-    for y, x in taps:
-        channel = whole_end
-        while channel < c1:
-            length = min(free, c1 - channel)
-            segments.append(Segment(y, x, channel, length))
+    for s in inputs:
+        channel, end = s.channel, s.channel + s.length
+        while channel < end:
+            length = min(free, end - channel)
+            segments.append(s._replace(channel=channel, length=length))
             channel += length
             free -= length
             if free == 0:

@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.passes.durations import TaskTimes
-from imccompiler.passes.taskgraph import Kind, TaskGraph
+from imccompiler.passes.loads import Loads
+from imccompiler.passes.taskgraph import TaskGraph
+from imccompiler.passes.template import Template
+from imccompiler.program.isa import OP, Op
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,67 +24,85 @@ class Bound:
     interval_binds: str
 
 
-def lower_bound(graph: TaskGraph, times: TaskTimes, cores: int) -> Bound:
-    """Bounds for one image and for the interval between images.
+def serial_bound(graph: TaskGraph, times: TaskTimes, loads: Loads) -> Bound:
+    """Bounds for cores that do one operation at a time.
 
-    Latency: the critical path, and for each core (and for the global memory) the least head of
-    its tasks, plus all its work, plus the least tail. Interval: the work of the busiest
-    of them. Heads and tails are longest paths to and from a task.
+    Latency: the critical path, and for each resource the least head of its tasks, plus all its
+    work, plus the least tail. Heads and tails are longest paths to and from a task. Interval: the
+    work of the busiest resource.
     """
-    count = len(graph.tasks)
-    if count == 0:
+    head, tail = _longest_heads(graph, times), longest_tails(graph, times)
+    path = float((head + times.own_ns + tail).max(initial=0.0))
+    return _bound(loads, head, tail, (path, "critical path"))
+
+
+def overlapping_bound(graph: TaskGraph, loads: Loads) -> Bound:
+    """Bounds for cores with several operations in flight.
+
+    Tasks that follow each other overlap there, since one can begin with the first results of the
+    other. So the head of a task is the shortest path to it, from first result to first result,
+    and there is no tail. Interval: the work of the busiest unit.
+    """
+    head = _shortest_heads(graph, loads.through_ns)
+    path = float((head + loads.through_ns).max(initial=0.0))
+    return _bound(loads, head, np.zeros(len(head)), (path, "path of first results"))
+
+
+def _bound(
+    loads: Loads, head: NDArray[np.float64], tail: NDArray[np.float64], path: tuple[float, str]
+) -> Bound:
+    count = len(loads.names)
+    if len(loads.task) == 0:
         return Bound(0.0, "nothing", 0.0, "nothing")
-    head = _longest_heads(graph.predecessors, times.own_ns.tolist())
-    tail = longest_tails(graph.predecessors, times.own_ns.tolist())
-    own, sent = times.own_ns, times.sender_ns
-    path = float((head + own + tail).max())
-    best = (path, "critical path")
-    core = np.array([t.core for t in graph.tasks])
-    peer = np.array([t.peer for t in graph.tasks])
-    shared = np.array([t.kind in (Kind.LOAD, Kind.STORE) for t in graph.tasks])
-    # one row for every (resource, task, time on it)
-    messages = peer >= 0
-    resource = np.concatenate([core, peer[messages], np.full(int(shared.sum()), cores)])
-    task = np.concatenate([np.arange(count), np.flatnonzero(messages), np.flatnonzero(shared)])
-    work = np.concatenate([own, sent[messages], own[shared]])
-    # a sender may be done before its receiver: the tail of its side is what is left of the task
-    after = np.concatenate([tail, (tail + own - sent).clip(min=0)[messages], tail[shared]])
-    load = np.bincount(resource, work, cores + 1)
-    least_head = np.full(cores + 1, np.inf)
-    least_tail = np.full(cores + 1, np.inf)
-    np.minimum.at(least_head, resource, head[task])
-    np.minimum.at(least_tail, resource, after)
-    used = load > 0
-    total = np.where(used, least_head + load + least_tail, 0.0)
-    index = int(total.argmax())
-    if total[index] > best[0]:
-        best = (float(total[index]), _name(index, cores))
-    index = int(load.argmax())
-    busiest = (float(load[index]), _name(index, cores))
-    return Bound(best[0], best[1], busiest[0], busiest[1])
+    work = np.bincount(loads.resource, loads.work_ns, count)
+    least_head, least_tail = np.full(count, np.inf), np.full(count, np.inf)
+    np.minimum.at(least_head, loads.resource, head[loads.task] + loads.before_ns)
+    np.minimum.at(least_tail, loads.resource, tail[loads.task] + loads.after_ns)
+    total = np.where(work > 0, least_head + work + least_tail, 0.0)
+    slowest, busiest = int(total.argmax()), int(work.argmax())
+    latency = max(path, (float(total[slowest]), loads.names[slowest]))
+    return Bound(*latency, float(work[busiest]), loads.names[busiest])
 
 
-def longest_tails(predecessors: list[tuple[int, ...]], own_ns: list[float]) -> NDArray[np.float64]:
+def longest_tails(graph: TaskGraph, times: TaskTimes) -> NDArray[np.float64]:
     """Longest path behind each task; tasks are numbered in topological order."""
-    tail = [0.0] * len(own_ns)
-    for task in range(len(own_ns) - 1, -1, -1):
-        reach = tail[task] + own_ns[task]
-        for p in predecessors[task]:
-            if reach > tail[p]:
-                tail[p] = reach
+    own, lead = times.own_ns.tolist(), times.lead_ns.tolist()
+    core = [t.core for t in graph.tasks]
+    tail = [0.0] * len(own)
+    for task in range(len(own) - 1, -1, -1):
+        reach = tail[task] + own[task]
+        for p in graph.predecessors[task]:
+            # what a receiver does itself may end after the message began
+            after = reach - lead[task] if core[p] == core[task] else reach
+            tail[p] = max(tail[p], after)
     return np.array(tail)
 
 
-def _longest_heads(predecessors: list[tuple[int, ...]], own_ns: list[float]) -> NDArray[np.float64]:
+def _longest_heads(graph: TaskGraph, times: TaskTimes) -> NDArray[np.float64]:
     """Longest path before each task."""
-    head = [0.0] * len(own_ns)
-    for task, before in enumerate(predecessors):
+    own, lead = times.own_ns.tolist(), times.lead_ns.tolist()
+    core = [t.core for t in graph.tasks]
+    head = [0.0] * len(own)
+    for task, before in enumerate(graph.predecessors):
         for p in before:
-            reach = head[p] + own_ns[p]
-            if reach > head[task]:
-                head[task] = reach
+            reach = head[p] + own[p]
+            reach = reach - lead[task] if core[p] == core[task] else reach
+            head[task] = max(head[task], reach)
     return np.array(head)
 
 
-def _name(index: int, cores: int) -> str:
-    return "global memory" if index == cores else f"core {index}"
+def _shortest_heads(graph: TaskGraph, through_ns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shortest path of first results before each task; padding is no result."""
+    through = through_ns.tolist()
+    fills = [_only_fills(task.side.template) for task in graph.tasks]
+    head = [0.0] * len(through)
+    for task, before in enumerate(graph.predecessors):
+        if not fills[task]:
+            firsts = [head[p] + through[p] for p in before if not fills[p]]
+            head[task] = min(firsts, default=0.0)
+    return np.array(head)
+
+
+def _only_fills(template: Template) -> bool:
+    op = template.code[:, OP]
+    return bool((op[op > Op.LOOP] == Op.LLDI).all())

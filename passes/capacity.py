@@ -19,3 +19,19 @@ def does_not_fit(demand: int, capacity: int, cores: int) -> DoesNotFitError:
             "use cells with more bits, or fewer weight bits",
         ),
     )
+
+
+def no_room(layer: str, demand: int, free: int, cores: int) -> DoesNotFitError:
+    """The error for a part of a layer that is larger than what any one core has left."""
+    return DoesNotFitError(
+        "no core has room for a part of this layer",
+        demand=demand,
+        capacity=free,
+        unit="crossbars in one core",
+        levers=(
+            f"use more cores (now {cores}) or larger ones",
+            "spread a copy of the layer over more cores (`row_split`, `column_split`)",
+            "use cells with more bits, or fewer weight bits",
+        ),
+        where=layer,
+    )

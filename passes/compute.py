@@ -89,7 +89,7 @@ def matmul_template(
         b.vector(Op.VVADD, OUT, OUT, FROM, elements)
     if finish is not None:
         _finish(b, shape.positions, part.columns, widths, finish, (1, 4, 5, 6, 7, 8))
-    return b.build(tuple(-(-(c.out1 - c.out0) // columns_per_crossbar) for c in part.calls))
+    return b.build(part.shapes(columns_per_crossbar))
 
 
 def gathered_bytes(part: Part, window: Window2d, reach: Box) -> int:

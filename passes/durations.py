@@ -28,6 +28,9 @@ FUNCTIONS = frozenset({Op.VFUN, Op.VTANH, Op.VSIGM})
 DISPATCH_PERIODS = 2  # from the end of an operation to the start of the next, when one is in flight
 MVMUL_PERIODS = 1  # a product passes one latch more
 
+Groups = tuple[tuple[int, int], ...]
+"""Row blocks and crossbars side by side of each group."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskTimes:
@@ -40,12 +43,15 @@ class TaskTimes:
             switch and the global memory) is free again.
         lead_ns: For messages: how long after the sender the receiver may begin without delay,
             since the sender's question has to reach it first.
+        request_ns: For loads and stores: until they reach the global memory, which may serve
+            others until then.
     """
 
     own_ns: NDArray[np.float64]
     sender_ns: NDArray[np.float64]
     switch_ns: NDArray[np.float64]
     lead_ns: NDArray[np.float64]
+    request_ns: NDArray[np.float64]
 
 
 class Durations:
@@ -69,19 +75,25 @@ class Durations:
         tasks = graph.tasks
         own = np.array([self._template(t.side.template) for t in tasks], np.int64)
         kinds = np.array([t.kind for t in tasks], np.int64)
-        sender, switch, lead = (np.zeros(len(tasks), np.int64) for _ in range(3))
+        sender, switch, lead, request = (np.zeros(len(tasks), np.int64) for _ in range(4))
         switch[kinds == Kind.STORE] = own[kinds == Kind.STORE]
         for number in np.flatnonzero(kinds == Kind.LOAD).tolist():
             code = tasks[number].side.template.code
             last = int(code[code[:, OP] == Op.LD][-1, IMM])  # it is written when memory is free
             switch[number] = own[number] - self._core.port.write_ps(last) - self._gap_ps
+            request[number] = self._network.global_flit_ps
+        for number in np.flatnonzero(kinds == Kind.STORE).tolist():
+            code = tasks[number].side.template.code
+            first = int(code[code[:, OP] == Op.ST][0, IMM])
+            travel = self._network.flits(first) * self._network.global_flit_ps
+            request[number] = self._core.port.read_ps(first) + travel
         messages = np.flatnonzero(kinds == Kind.MESSAGE)
         chosen = [tasks[i] for i in messages.tolist()]
         sender[messages], own[messages], switch[messages] = self._messages(chosen, own[messages])
         lead[messages] = self._network.core_flit_ps[
             [t.peer for t in chosen], [t.core for t in chosen]
         ]
-        return TaskTimes(*(ps / PS_PER_NS for ps in (own, sender, switch, lead)))
+        return TaskTimes(*(ps / PS_PER_NS for ps in (own, sender, switch, lead, request)))
 
     def _messages(
         self, tasks: Sequence[Task], alone: NDArray[np.int64]
@@ -122,7 +134,7 @@ class Durations:
         begin: int,
         end: int,
         widths: list[int],
-        groups: tuple[int, ...],
+        groups: Groups,
     ) -> int:
         total = 0
         at = begin
@@ -137,24 +149,30 @@ class Durations:
                 at += 1
         return total
 
-    def _instruction(self, row: list[int], widths: list[int], groups: tuple[int, ...]) -> int:
-        core, op, n = self._core, row[OP], row[IMM]
+    def _instruction(self, row: list[int], widths: list[int], groups: Groups) -> int:
+        op = row[OP]
         if op == Op.SETBW:
-            widths[:] = [n, row[AUX]]
+            widths[:] = [row[IMM], row[AUX]]
         if op <= Op.SETBW:
-            return core.period_ps
+            return self._core.period_ps
+        latch = MVMUL_PERIODS * self._core.period_ps if op == Op.MVMUL else 0
+        return self.operation_ps(row, widths, groups) + self._gap_ps + latch
+
+    def operation_ps(self, row: list[int], widths: list[int], groups: Groups) -> int:
+        """An operation that is not scalar, alone on its unit, without any waiting for others."""
+        core, op, n = self._core, row[OP], row[IMM]
         i, o = byte_width(widths[0]), byte_width(widths[1])
         if op == Op.MVMUL:
-            latch = MVMUL_PERIODS * core.period_ps
-            return core.mvmul_ps(widths[0], groups[n], widths[1]) + self._gap_ps + latch
+            row_blocks, crossbars = groups[n]
+            return core.mvmul_ps(widths[0], crossbars, widths[1], row_blocks)
         if op in FUNCTIONS:
-            return self._function(self._functions[row[AUX]], n) + self._gap_ps
+            return self._function(self._functions[row[AUX]], n)
         if op < Op.LD:
             results = 1 if op in (Op.VVDMUL, Op.VAVG) else n
             written = results * (o if op in OUTPUT_WIDTH else i)
             operands = 2 if op in TWO_OPERANDS else 1
-            return core.vector_ps(n, operands, n * i, written) + self._gap_ps
-        return self._transfer(op, n) + self._gap_ps
+            return core.vector_ps(n, operands, n * i, written)
+        return self._transfer(op, n)
 
     def _function(self, function: Function, elements: int) -> int:
         core = self._core

@@ -90,7 +90,8 @@ def run(
     a more urgent one, which only waits for another resource, by more than `patience`. Resource
     number `cores` is the global memory, which serves requests in the order of their arrival: the
     core that asks is held until it is done. The sender of a message that was free before its
-    receiver has asked before: by up to `lead` the message began in the past.
+    receiver has asked before: by up to `lead` the message began in the past. A load or store gets
+    to the global memory after its `lead`.
     """
     count = len(core)
     slots = heap_start[cores]
@@ -160,7 +161,7 @@ def run(
             scheduled += 1
             begin = now
             if shared[task]:
-                begin = max(now, free[cores])
+                begin = max(now, free[cores] - lead[task])
             elif peer[task] >= 0:
                 p = peer[task]
                 begin = max(now - lead[task], free[p], switch_free[p], ready_at_sender[task])
@@ -237,15 +238,15 @@ def replay(
     """Times of a given order, repeated for so many images; -1, or a task that comes too early.
 
     Every core does its tasks in the order's sequence and begins the next image as soon as it
-    can. The global memory serves loads in order and stores in order; where a load of the next
-    image meets a store of this one, who waits is left open. `start`, `end` and `peer_end` are left
-    as of the last image.
+    can. The global memory serves the loads and stores of an image in order; where a load of the
+    next image meets a store of this one, who waits is left open. `start`, `end` and `peer_end` are
+    left as of the last image.
     """
     free = np.zeros(cores + 2)  # after the cores: loads, stores
     switch_free = np.zeros(cores)
     for image in range(images):
         done = np.zeros(len(order), np.bool_)
-        last = 0.0
+        last, served = 0.0, 0.0
         for task in order:
             c, p = core[task], peer[task]
             # a receiver that comes by up to `lead` later than its sender delays nothing
@@ -267,8 +268,8 @@ def replay(
                 lane = cores  # of loads, which wait for nothing; stores wait for what they store
                 if predecessor_start[task] < predecessor_start[task + 1]:
                     lane += 1
-                begin = max(now, free[lane])
-                free[lane] = switch_free[c] = begin + switch[task]
+                begin = max(now, max(free[lane], served) - lead[task])
+                free[lane] = switch_free[c] = served = begin + switch[task]
             start[task] = now
             end[task] = free[c] = begin + own[task]
             done[task] = True

@@ -16,6 +16,9 @@ from imccompiler.passes.compute import gathered_bytes
 from imccompiler.passes.geometry import Box, Window2d, best_grid, cut
 from imccompiler.program.isa import byte_width
 
+PART_NS = 40.0
+"""Time that one more part must save: it costs its neighbours messages, and the compiler work.
+Measured on the named networks, where 20 to 60 ns are as good or better than none and 150 worse."""
 LARGEST_UNROLL = 8
 EXCHANGE_WEIGHT = 2
 """Partial sums cost more than the two cores' work: each side also waits for the other. Measured on
@@ -31,7 +34,7 @@ class Option:
         crossbars: Of all copies together.
         parts: Cores that work at once.
         largest_part: Crossbars of the largest part.
-        time_ns: Busy time of the busiest part for one image.
+        time_ns: Busy time of the busiest part for one image, and `PART_NS` for every part.
         work_ns: Busy time of all parts together.
     """
 
@@ -55,7 +58,7 @@ def layer_options(op: MatmulOp, machine: Machine, whole: Box, times: MachineTimi
     fewest = float("inf")
     for unroll in _unrolls(op, whole):
         blocks = layer_blocks(op, machine, op.integer.weight_bits, op.tiling.pack, unroll)
-        products = blocks.row_blocks / unroll  # for each output
+        products = blocks.products / unroll  # for each output
         if products < fewest:
             fewest = products
             options += _options_of(op, machine, blocks, blocks.grouped(whole), times)
@@ -83,7 +86,14 @@ def _options_of(
                 replication = Replication(copies, row_split, column_split, grid, blocks.unroll)
                 count = copies * len(parts)
                 options.append(
-                    Option(replication, copies * sum(sizes), count, max(sizes), busy, busy * count)
+                    Option(
+                        replication,
+                        copies * sum(sizes),
+                        count,
+                        max(sizes),
+                        busy + PART_NS * count,
+                        busy * count,
+                    )
                 )
     return options
 
@@ -118,18 +128,14 @@ def part_time_ns(
     if integer is None:
         return 0.0
     core = times.main
-    part = max(parts, key=lambda p: len(p.calls))
+    part = max(parts, key=lambda p: sum(len(c.stack) for c in p.calls))
     accumulator, product = byte_width(integer.accumulator_bits), byte_width(integer.product_bits)
     code = byte_width(machine.activation_bits)
     reach = part.reach(blocks.window, tile)
     gathered = gathered_bytes(part, blocks.window, reach)
     calls = [
-        core.mvmul_ps(
-            machine.activation_bits,
-            -(-(c.out1 - c.out0) // blocks.columns_per_crossbar),
-            integer.accumulator_bits,
-        )
-        for c in part.calls
+        core.mvmul_ps(machine.activation_bits, columns, integer.accumulator_bits, rows)
+        for rows, columns in part.shapes(blocks.columns_per_crossbar)
     ]
     in_flight = min(machine.main_kind.rob_size, len(calls))
     window = max(max(calls), sum(calls) // in_flight) + core.lmv_ps(gathered)

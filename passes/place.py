@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 
 from imccompiler.cost.machine import MachineTiming
-from imccompiler.errors import PassError
+from imccompiler.errors import DoesNotFitError, PassError
 from imccompiler.hardware.schema import Machine
 from imccompiler.ir.decisions import Placement, Replication
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
 from imccompiler.passes.blocks import layer_blocks, parts_of_copy
 from imccompiler.passes.build import layer_name
-from imccompiler.passes.capacity import does_not_fit
+from imccompiler.passes.capacity import does_not_fit, no_room
 from imccompiler.passes.geometry import Box, Layout, cut_grid
 from imccompiler.passes.layouts import assign_layouts
 from imccompiler.passes.options import part_time_ns
@@ -57,6 +57,15 @@ class Placed:
     load_ns: NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class NoRoom:
+    """A part of a layer that needs more crossbars than the emptiest core has left."""
+
+    op: MatmulOp
+    crossbars: int
+    largest_free: int
+
+
 @dataclass(frozen=True)
 class PlacePass(ImcPass):
     """Decides `placement` of every matrix product.
@@ -84,10 +93,8 @@ class PlacePass(ImcPass):
                     raise PassError("has no copies", where=layer_name(op), hint="run `replicate`")
                 demands.append(demand(op, op.replication, layouts[op.result], context))
         placed = place_parts(demands, machine)
-        if placed is None:
-            needed = sum(int(d.crossbars.sum()) for d in demands)
-            capacity = machine.main_kind.crossbars * machine.core_count
-            raise does_not_fit(needed, capacity, machine.core_count)
+        if isinstance(placed, NoRoom):
+            raise misfit(demands, placed, machine)
         for d, cores in zip(demands, placed.cores, strict=True):
             if d.op.placement is None:
                 d.op.properties["placement"] = Placement(tuple(int(c) for c in cores))
@@ -128,8 +135,18 @@ def demand(
     )
 
 
-def place_parts(demands: Sequence[Demand], machine: Machine) -> Placed | None:
-    """Cores of all parts, None if some part finds no room.
+def misfit(demands: Sequence[Demand], failed: NoRoom, machine: Machine) -> DoesNotFitError:
+    """Why parts cannot be placed: too few crossbars in all, or none of the cores has enough."""
+    needed = sum(int(d.crossbars.sum()) for d in demands)
+    capacity = machine.main_kind.crossbars * machine.core_count
+    if needed > capacity:
+        return does_not_fit(needed, capacity, machine.core_count)
+    layer = layer_name(failed.op)
+    return no_room(layer, failed.crossbars, failed.largest_free, machine.core_count)
+
+
+def place_parts(demands: Sequence[Demand], machine: Machine) -> Placed | NoRoom:
+    """Cores of all parts, or the part that finds no room.
 
     Raises:
         PassError: A placement that stands asks too much of a core.
@@ -142,8 +159,8 @@ def place_parts(demands: Sequence[Demand], machine: Machine) -> Placed | None:
     for index in np.argsort(largest, kind="stable").tolist():
         d = demands[index]
         found = d.cores if d.cores is not None else _place_layer(d, free, load, positions)
-        if found is None:
-            return None
+        if isinstance(found, NoRoom):
+            return found
         np.subtract.at(free, found, d.crossbars)
         np.add.at(load, found, d.time_ns)
         if free.min() < 0:
@@ -172,8 +189,8 @@ def _core_positions(cores: int, columns: int) -> NDArray[np.float64]:
 
 def _place_layer(
     d: Demand, free: NDArray[np.int64], load: NDArray[np.float64], positions: NDArray[np.float64]
-) -> NDArray[np.int64] | None:
-    """Cores of a layer's parts, those that need most first; None if there is no room."""
+) -> NDArray[np.int64] | NoRoom:
+    """Cores of a layer's parts, those that need most first."""
     left = free.copy()
     used = np.zeros(len(left), np.int64)
     cores = np.full(len(d.crossbars), -1, np.int64)
@@ -186,7 +203,7 @@ def _place_layer(
         score[left < need] = np.inf
         core = int(score.argmin())
         if left[core] < need:
-            return None
+            return NoRoom(d.op, int(need), int(left.max()))
         cores[part] = core
         used[core] += 1
         left[core] -= need

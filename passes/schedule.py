@@ -14,10 +14,11 @@ from imccompiler.errors import PassError
 from imccompiler.ir.decisions import Grain, Order
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
-from imccompiler.passes.bounds import Bound, longest_tails, lower_bound
+from imccompiler.passes.bounds import Bound, longest_tails, overlapping_bound, serial_bound
 from imccompiler.passes.build import Built, build
 from imccompiler.passes.durations import Durations, TaskTimes
 from imccompiler.passes.listing import Schedule, list_schedule, schedule_in_order
+from imccompiler.passes.loads import core_loads, unit_loads
 from imccompiler.passes.taskgraph import Kind
 
 ORDER = "imc.order"
@@ -142,10 +143,15 @@ def planned(context: CompileContext, module: ModuleOp) -> Planned:
 
 def planned_bound(context: CompileContext, module: ModuleOp) -> Bound:
     """Lower bounds of the module's task graph."""
-    built = build(context, module)
+    built, machine = build(context, module), context.machine
     times = _times(context, module, built)
-    cores = context.machine.core_count
-    return context.analysis("bound", module, lambda: lower_bound(built.graph, times, cores))
+
+    def compute() -> Bound:
+        if machine.main_kind.rob_size == 1:
+            return serial_bound(built.graph, times, core_loads(built.graph, times, machine))
+        return overlapping_bound(built.graph, unit_loads(built.graph, machine, built.functions))
+
+    return context.analysis("bound", module, compute)
 
 
 def _times(context: CompileContext, module: ModuleOp, built: Built) -> TaskTimes:
@@ -171,7 +177,7 @@ def priorities(built: Built, times: TaskTimes, rule: str) -> NDArray[np.int64]:
     if rule == "number":
         keys = np.lexsort((number, rank, computes, layer))
     else:
-        path = -longest_tails(graph.predecessors, times.own_ns.tolist())
+        path = -longest_tails(graph, times)
         keys = np.lexsort((number, path, computes, layer) if rule == "step" else (number, path))
     place = np.empty(count, np.int64)
     place[keys] = number

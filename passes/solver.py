@@ -38,13 +38,14 @@ def solve_order(
 
     # data
     scale = 1 if hint.makespan_ns < 1e9 else 1000  # whole ns, or us for very long schedules
-    own, sent, switched, lead, begun = (
+    own, sent, switched, lead, asked, begun = (
         [int(t // scale) for t in array.tolist()]
         for array in (
             times.own_ns,
             times.sender_ns,
             times.switch_ns,
             np.ceil(times.lead_ns / scale) * scale,
+            np.ceil(times.request_ns / scale) * scale,
             hint.end_ns - times.own_ns + HAIR_NS,  # a load may have waited since its start
         )
     )
@@ -64,7 +65,8 @@ def solve_order(
             travel = model.new_fixed_size_interval_var(start[i], switched[i], f"w{i}")
             on_switch.setdefault(task.peer, []).append(travel)
         elif task.kind in (Kind.LOAD, Kind.STORE):
-            travel = model.new_fixed_size_interval_var(start[i], switched[i], f"w{i}")
+            served = switched[i] - asked[i]
+            travel = model.new_fixed_size_interval_var(start[i] + asked[i], served, f"w{i}")
             on_switch.setdefault(-1, []).append(travel)
     # constraints
     for intervals in (*on_core.values(), *on_switch.values()):

@@ -31,11 +31,15 @@ BUFFER, NUMBER = 0, 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
-    """Instructions with relocations; `group_crossbars` is the size of each group multiplied with."""
+    """Instructions with relocations.
+
+    `group_crossbars` are the row blocks of each group that is multiplied with, and the crossbars
+    side by side of each row block.
+    """
 
     code: Code
     relocations: tuple[Relocation, ...]
-    group_crossbars: tuple[int, ...] = ()
+    group_crossbars: tuple[tuple[int, int], ...] = ()
 
     def then(self, other: Template) -> Template:
         """This template followed by another on the same buffers and numbers."""
@@ -57,7 +61,7 @@ class TemplateBuilder:
         self._relocations: list[Relocation] = []
         self._widths: tuple[int, int] | None = None
 
-    def build(self, group_crossbars: tuple[int, ...] = ()) -> Template:
+    def build(self, group_crossbars: tuple[tuple[int, int], ...] = ()) -> Template:
         """The finished template."""
         code = np.array(self._rows, np.int32).reshape(-1, 7)
         return Template(code, tuple(self._relocations), group_crossbars)

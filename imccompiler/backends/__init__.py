@@ -1,1 +1,1 @@
-"""TODO"""
+"""Programs in the formats of other tools."""

@@ -39,7 +39,8 @@ Energies = dict[str, Any]
 def mvm_pj(kind: CoreKind, input_bits: Any, crossbars: Any = 1) -> Energies:
     """`crossbars` crossbars, each multiplying one input vector of `input_bits` bits.
 
-    A crossbar is charged whole: unused rows and columns are driven and converted as well.
+    A crossbar is charged whole: unused rows and columns are driven and converted as well. Adding
+    the outputs of row blocks is part of `shift_add`, as every converted value passes its adders.
     """
     crossbar = kind.crossbar
     cycles = input_cycles(crossbar, input_bits) * crossbars
@@ -62,13 +63,21 @@ def mvwr_pj(kind: CoreKind, crossbars: Count) -> Energies:
 
 
 def mvmul_pj(
-    kind: CoreKind, weight_bits: int, input_bits: int, crossbars: Count, output_bits: int
+    kind: CoreKind,
+    weight_bits: int,
+    input_bits: int,
+    crossbars: Count,
+    output_bits: int,
+    row_blocks: Count = 1,
 ) -> Energies:
-    """`mvmul` on a group of `crossbars`, its reads and writes of the local memory included."""
+    """`mvmul` on a group, its reads and writes of the local memory included.
+
+    The group is `row_blocks` crossbars high and `crossbars` wide.
+    """
     timing = CoreTiming.of(kind, weight_bits)
-    read = timing.mvmul_read_bytes(ceil_div(input_bits, 8))
+    read = timing.mvmul_read_bytes(ceil_div(input_bits, 8), row_blocks)
     written = timing.mvmul_write_bytes(crossbars, ceil_div(output_bits, 8))
-    products = mvm_pj(kind, input_bits, crossbars)
+    products = mvm_pj(kind, input_bits, crossbars * row_blocks)
     return products | {"local_memory": _memory_pj(kind.local_memory, read, written)}
 
 

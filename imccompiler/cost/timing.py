@@ -125,17 +125,23 @@ class CoreTiming:
         cycles = ceil_div(input_bits, self.input_bits_per_cycle) * self.row_blocks
         return (cycles - 1) * self.cycle_ps + self.fill_ps
 
-    def mvmul_read_bytes(self, input_bytes: Count) -> Count:
+    def mvmul_read_bytes(self, input_bytes: Count, row_blocks: Count = 1) -> Count:
         """Bytes that `mvmul` reads for values of `input_bytes` bytes each."""
-        return input_bytes * (self.rows * self.input_reads)
+        return input_bytes * row_blocks * (self.rows * self.input_reads)
 
     def mvmul_write_bytes(self, crossbars: Count, output_bytes: int) -> Count:
         """Bytes that `mvmul` writes for values of `output_bytes` bytes each."""
         return crossbars * (self.outputs_per_crossbar * output_bytes)
 
-    def mvmul_ps(self, input_bits: int, crossbars: Count, output_bits: int) -> Count:
-        """`mvmul` on a group of `crossbars`: read the input, multiply, write the outputs."""
-        read = self.port.read_ps(self.mvmul_read_bytes(ceil_div(input_bits, 8)))
+    def mvmul_ps(
+        self, input_bits: int, crossbars: Count, output_bits: int, row_blocks: Count = 1
+    ) -> Count:
+        """`mvmul` on a group: read the input, multiply, write the outputs.
+
+        All crossbars work at once: `row_blocks` above one another, whose outputs are added on
+        the way out, times `crossbars` side by side.
+        """
+        read = self.port.read_ps(self.mvmul_read_bytes(ceil_div(input_bits, 8), row_blocks))
         written = self.port.write_ps(self.mvmul_write_bytes(crossbars, ceil_div(output_bits, 8)))
         return written + (read + self.mvm_ps(input_bits))
 

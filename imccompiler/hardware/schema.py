@@ -185,6 +185,11 @@ class CoreKind(_Section):
     input_reads: PositiveInt = Field(
         default=1, description="times that `mvmul` reads its input from the local memory"
     )
+    sums_row_blocks: bool = Field(
+        default=False,
+        description="a group of crossbars may hold several row blocks of a matrix: their inputs "
+        "lie one after the other, and the core adds their outputs on the way out",
+    )
     rob_size: PositiveInt = Field(
         default=1, description="matrix, vector and transfer operations in flight"
     )

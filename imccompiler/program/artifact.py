@@ -25,6 +25,7 @@ TILE_COLUMNS = (
     "matrix_column",
     "columns",  # whole weights, not bit lines
     "output",  # position of the first column among the group's outputs
+    "input",  # position of the first row among the group's inputs
 )
 
 

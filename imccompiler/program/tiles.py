@@ -66,11 +66,31 @@ def group_matrix(program: Program, index: int) -> NDArray[np.int16]:
     matrices = list(program.matrices.values())
     for tile in tiles_of_group(program, index).tolist():
         t = dict(zip(TILE_COLUMNS, tile, strict=True))
-        matrix[: t["rows"], t["output"] : t["output"] + t["columns"]] = matrices[t["matrix"]][
+        rows = slice(t["input"], t["input"] + t["rows"])
+        matrix[rows, t["output"] : t["output"] + t["columns"]] = matrices[t["matrix"]][
             t["matrix_row"] : t["matrix_row"] + t["rows"],
             t["matrix_column"] : t["matrix_column"] + t["columns"],
         ]
     return matrix
+
+
+def row_blocks_of_group(program: Program, index: int) -> list[NDArray[np.int32]]:
+    """Tiles of each row block of a group, in the order of inputs and then of outputs."""
+    tiles = tiles_of_group(program, index)
+    tiles = tiles[np.lexsort((tiles[:, TILE["output"]], tiles[:, TILE["input"]]))]
+    return np.split(tiles, 1 + np.flatnonzero(np.diff(tiles[:, TILE["input"]])))
+
+
+def group_shapes(program: Program) -> NDArray[np.int64]:
+    """Row blocks of each group and crossbars of its widest row block, shape (groups, 2)."""
+    tiles = program.tiles[:, [TILE["input"], TILE["crossbar"]]]
+    parts = np.column_stack([group_of_tiles(program), tiles])
+    crossbars = np.unique(parts[parts[:, 0] >= 0], axis=0)  # of each group and row block
+    blocks, counts = np.unique(crossbars[:, :2], axis=0, return_counts=True)
+    shapes = np.zeros((len(program.groups), 2), np.int64)
+    np.add.at(shapes[:, 0], blocks[:, 0], 1)
+    np.maximum.at(shapes[:, 1], blocks[:, 0], counts)
+    return shapes
 
 
 def tiles_of_group(program: Program, index: int) -> NDArray[np.int32]:

@@ -48,7 +48,7 @@ def validate(program: Program, machine: Machine) -> None:
     _check_capacity(program, machine)
     _check_instructions(program)
     _check_loops(program)
-    _check_groups(program)
+    _check_groups(program, machine)
     _check_tiles(program, machine)
     _check_memory(program)
 
@@ -155,7 +155,7 @@ def _check_loops(program: Program) -> None:
         open_ends.append(end)
 
 
-def _check_groups(program: Program) -> None:
+def _check_groups(program: Program, machine: Machine) -> None:
     groups = program.groups
     keys = groups[:, t.CORE].astype(np.int64) << 32 | groups[:, t.GROUP]
     if (np.diff(keys) <= 0).any():
@@ -169,18 +169,49 @@ def _check_groups(program: Program) -> None:
     column = t.TILE
     same_core = tile[:, column["core"]] == groups[owner, t.CORE]
     _require(tile, same_core, "tile", "stands on another core than its group")
-    same_rows = tile[:, column["rows"]] == groups[owner, t.ROWS]
-    _require(tile, same_rows, "tile", "has other rows than its group")
     used = np.unique(np.stack([owner, tile[:, column["crossbar"]]], axis=1), axis=0)[:, 0]
     counted = np.bincount(used, minlength=len(groups)) == groups[:, t.CROSSBARS]
     _require(groups, counted, "group", "has another number of crossbars than it says")
-    covered = np.bincount(owner, tile[:, column["columns"]], len(groups))
-    _require(groups, covered == groups[:, t.OUTPUTS], "group", "has outputs without a tile")
-    order = np.lexsort((tile[:, column["output"]], owner))
-    ends = tile[order, column["output"]] + tile[order, column["columns"]]
-    follows = np.concatenate([[0], np.where(np.diff(owner[order]) == 0, ends[:-1], 0)])
-    joined = tile[order, column["output"]] == follows[: len(order)]
+    _check_row_blocks(program, machine)
+
+
+def _check_row_blocks(program: Program, machine: Machine) -> None:
+    """Row blocks share out their group's inputs, and each of them makes all of its outputs."""
+    groups, tile, column = program.groups, program.tiles, t.TILE
+    begin, rows = tile[:, column["input"]], tile[:, column["rows"]]
+    blocks, first, block = np.unique(
+        np.stack([t.group_of_tiles(program), begin], axis=1),
+        axis=0,
+        return_index=True,
+        return_inverse=True,
+    )
+    block, group = block.reshape(-1), blocks[:, 0]
+    _require(tile, rows == rows[first][block], "tile", "has other rows than its row block")
+    follows = begin[first] == _end_before(group, begin[first] + rows[first])
+    _require(tile, follows[block], "tile", "leaves a gap among its group's inputs")
+    driven = np.bincount(group, rows[first], len(groups))
+    _require(groups, driven == groups[:, t.ROWS], "group", "has inputs without a tile")
+    adds = np.array([machine.core_kinds[k].sums_row_blocks for k in machine.kind_of_core()])
+    able = (np.bincount(group, minlength=len(groups)) == 1) | adds[groups[:, t.CORE]]
+    _require(groups, able, "group", "has several row blocks, which its core does not add")
+    on_crossbars = np.unique(np.stack([block, tile[:, column["crossbar"]]], axis=1), axis=0)[:, 0]
+    driven_once = np.bincount(group[on_crossbars], minlength=len(groups)) == groups[:, t.CROSSBARS]
+    _require(groups, driven_once, "group", "has two row blocks on one crossbar")
+    covered = (
+        np.bincount(block, tile[:, column["columns"]], len(blocks)) == groups[group, t.OUTPUTS]
+    )
+    _require(tile, covered[block], "tile", "is in a row block that has outputs without a tile")
+    order = np.lexsort((tile[:, column["output"]], block))
+    output = tile[order, column["output"]]
+    joined = output == _end_before(block[order], output + tile[order, column["columns"]])
     _require(order, joined, "tile", "leaves a gap among its group's outputs")
+
+
+def _end_before(key: NDArray[np.integer], end: NDArray[np.integer]) -> NDArray[np.integer]:
+    """The end of the item before, 0 for the first one of each key; items are sorted by key."""
+    before = np.concatenate([[0], end[:-1]])[: len(end)]
+    before[1:][key[1:] != key[:-1]] = 0
+    return before
 
 
 def _check_tiles(program: Program, machine: Machine) -> None:

@@ -19,6 +19,7 @@ from imccompiler.program.tiles import (
     group_matrix,
     group_of_tiles,
     overlapping_pairs,
+    row_blocks_of_group,
     tile_rectangles,
     tiles_of_group,
     written_groups,
@@ -38,7 +39,9 @@ Product = Callable[[NDArray[Any], int, int, int], NDArray[np.int64]]
 """Sums (images, outputs) of input codes (images, rows) of so many bits, in the group's
 multiplication of this number, for a batch whose first image has this number."""
 
-_CONTENT = [TILE[c] for c in ("matrix", "matrix_row", "rows", "matrix_column", "columns", "output")]
+_CONTENT = [
+    TILE[c] for c in ("matrix", "matrix_row", "rows", "matrix_column", "columns", "output", "input")
+]
 
 
 class Crossbars:
@@ -94,31 +97,46 @@ class Crossbars:
         if key not in self._shared:
             weights = group_matrix(self._program, index)
             bits = self._program.weight_bits
-            self._shared[key] = (
-                _exact(weights, bits)
-                if self._mode == "exact"
-                else _sliced(weights, kind, bits, converter if self._mode == "adc" else None)
-            )
+            if self._mode == "exact":
+                self._shared[key] = _exact(weights, bits)
+            else:
+                adc = converter if self._mode == "adc" else None
+                rows = [_rows(tiles) for tiles in row_blocks_of_group(self._program, index)]
+                self._shared[key] = _added(
+                    [(r, _sliced(weights[r], kind, bits, adc)) for r in rows]
+                )
         return self._shared[key]
 
     def _noisy(self, core: int, index: int, adc: Converter) -> Product:
-        kind, program = self._kinds[core], self._program
-        scheme = CellScheme.of(kind, program.weight_bits)
-        ideal = program_tile(group_matrix(program, index), scheme)
-        cells = np.concatenate(
-            [self._programming_normals(kind, t) for t in tiles_of_group(program, index).tolist()],
-            axis=2,
-        )
+        group = int(self._program.groups[index, GROUP])
+        stream = Stream(self._seed, self._sample, Purpose.READING, core, group)
+        weights = group_matrix(self._program, index)
+        blocks: list[tuple[slice, Product]] = []
+        for tiles in row_blocks_of_group(self._program, index):
+            rows = _rows(tiles)
+            blocks.append((rows, self._noisy_block(core, tiles, weights[rows], stream, adc)))
+        return _added(blocks)
+
+    def _noisy_block(
+        self,
+        core: int,
+        tiles: NDArray[np.int32],
+        weights: NDArray[np.int16],
+        stream: Stream,
+        adc: Converter,
+    ) -> Product:
+        kind = self._kinds[core]
+        ideal = program_tile(weights, CellScheme.of(kind, self._program.weight_bits))
+        cells = np.concatenate([self._programming_normals(kind, t) for t in tiles.tolist()], axis=2)
         normals = cells.reshape(ideal.rows, -1)
         tile = ideal._replace(
             cells=programmed_levels(ideal.cells, kind.cell, normals), whole_levels=False
         )
         sigma = kind.cell.read_noise * levels_of_g_max(kind.cell)
-        group = int(program.groups[index, GROUP])
-        stream = Stream(self._seed, self._sample, Purpose.READING, core, group)
+        first_row = _rows(tiles).start
 
         def noisy(x: NDArray[Any], bits: int, call: int, first: int) -> NDArray[np.int64]:
-            noise = ReadNoise(sigma, stream, call, first) if sigma else None
+            noise = ReadNoise(sigma, stream, call, first, first_row) if sigma else None
             return multiply(tile, x, bits, adc, noise=noise)
 
         return noisy
@@ -145,8 +163,9 @@ def adc_bits_of_groups(program: Program, machine: Machine) -> NDArray[np.int64]:
         scheme = CellScheme.of(machine.core_kinds[kinds[core]], program.weight_bits)
         key = (scheme, _content(program, index))
         if key not in needed:
-            tile = program_tile(group_matrix(program, index), scheme)
-            needed[key] = int(adc_bits_needed(tile).max())
+            weights = group_matrix(program, index)
+            blocks = [weights[_rows(tiles)] for tiles in row_blocks_of_group(program, index)]
+            needed[key] = max(int(adc_bits_needed(program_tile(b, scheme)).max()) for b in blocks)
         bits[index] = needed[key]
     return bits
 
@@ -155,6 +174,27 @@ def _content(program: Program, index: int) -> bytes:
     """What a group holds, wherever it lies."""
     tiles = tiles_of_group(program, index)[:, _CONTENT]
     return program.groups[index, [ROWS, OUTPUTS]].tobytes() + tiles.tobytes()
+
+
+def _rows(tiles: NDArray[np.int32]) -> slice:
+    """Inputs of a row block among those of its group."""
+    begin = int(tiles[0, TILE["input"]])
+    return slice(begin, begin + int(tiles[0, TILE["rows"]]))
+
+
+def _added(blocks: list[tuple[slice, Product]]) -> Product:
+    """The sum over row blocks: each is converted by itself, the digital results are added."""
+    if len(blocks) == 1:
+        return blocks[0][1]
+
+    def added(x: NDArray[Any], bits: int, call: int, first: int) -> NDArray[np.int64]:
+        rows, product = blocks[0]
+        sums = product(x[:, rows], bits, call, first)
+        for rows, product in blocks[1:]:
+            sums = sums + product(x[:, rows], bits, call, first)
+        return sums
+
+    return added
 
 
 def _exact(weights: NDArray[np.int16], weight_bits: int) -> Product:

@@ -99,12 +99,14 @@ class ReadNoise:
         stream: Random numbers of the group.
         call: Number of the multiplication, counted for the group.
         first_image: Number of the batch's first image.
+        first_row: Of the row block that is multiplied, among the group's inputs.
     """
 
     sigma: float
     stream: Stream
     call: int
     first_image: int
+    first_row: int = 0
 
     def draw(self, row: int, first: int, shape: tuple[int, int, int]) -> NDArray[np.float32]:
         """Standard normal numbers (images, digits, bit lines) of a pass that begins at `row`.
@@ -112,7 +114,6 @@ class ReadNoise:
         `first` counts images within the batch.
         """
         each = shape[1] * shape[2]
-        numbers = self.stream.normals(
-            shape[0] * each, start=(self.first_image + first) * each, event=self.call, part=row
-        )
+        start, part = (self.first_image + first) * each, self.first_row + row
+        numbers = self.stream.normals(shape[0] * each, start=start, event=self.call, part=part)
         return numbers.reshape(shape)

@@ -20,7 +20,7 @@ from imccompiler.cost.timing import CoreTiming
 from imccompiler.hardware.schema import CoreKind, Machine
 from imccompiler.program.artifact import Function, Program
 from imccompiler.program.isa import AUX, IMM, LAYER, OP, RD, RS1, RS2, Op
-from imccompiler.program.tiles import CROSSBARS, OUTPUTS, ROWS
+from imccompiler.program.tiles import CROSSBARS, OUTPUTS, ROWS, group_shapes
 from imccompiler.simulator import timing_kernel as k
 from imccompiler.simulator.functions import operand_bytes
 from imccompiler.simulator.timing_check import core_of_instruction
@@ -177,7 +177,8 @@ class _Block:
 
 def _fill(block: _Block, program: Program, size: Ints, function: Ints) -> None:
     if block.op in (Op.MVMUL, Op.MVWR):
-        _fill_matrix(block, program.groups[size].astype(np.int64))
+        groups = program.groups[size].astype(np.int64)
+        _fill_matrix(block, groups, group_shapes(program)[size])
     elif block.op == Op.VFUN:
         _fill_functions(block, [program.functions[i - 1] for i in function.tolist()], size)
     elif block.op < Op.LD:
@@ -186,21 +187,22 @@ def _fill(block: _Block, program: Program, size: Ints, function: Ints) -> None:
         _fill_transfer(block, size[:, None])
 
 
-def _fill_matrix(block: _Block, groups: Ints) -> None:
+def _fill_matrix(block: _Block, groups: Ints, shapes: Ints) -> None:
     core, port = block.core, block.core.port
-    crossbars = groups[:, CROSSBARS, None]
+    crossbars, row_blocks = groups[:, CROSSBARS, None], shapes[:, :1]
     if block.op == Op.MVWR:
         block.costs[..., k.COMPUTE_PS] = core.mvwr_ps()
         block.spend(energy.mvwr_pj(block.kind, crossbars))
         return
     i, o = block.input_bytes, block.output_bytes
-    written = crossbars * core.mvmul_write_bytes(1, o)
-    block.costs[..., k.READ_PS] = port.read_ps(core.mvmul_read_bytes(i))
+    read = core.mvmul_read_bytes(i, row_blocks)
+    written = shapes[:, 1:] * core.mvmul_write_bytes(1, o)
+    block.costs[..., k.READ_PS] = port.read_ps(read)
     block.costs[..., k.COMPUTE_PS] = core.mvm_ps(block.pairs[:, 0])
     block.costs[..., k.WRITE_PS] = port.write_ps(written)
     block.spend(energy.mvm_pj(block.kind, block.pairs[:, 0], crossbars))
-    block.spend(energy.local_memory_pj(block.kind, core.mvmul_read_bytes(i), written))
-    rows = core.rows if block.like_pimsim else groups[:, ROWS, None]
+    block.spend(energy.local_memory_pj(block.kind, read, written))
+    rows = core.rows * row_blocks if block.like_pimsim else groups[:, ROWS, None]
     block.touch(k.READ1_EXTENT, RS1, rows * i)
     block.touch(k.WRITE_EXTENT, RD, written if block.like_pimsim else groups[:, OUTPUTS, None] * o)
 

@@ -69,6 +69,12 @@ def test_mvmul_reads_multiplies_and_writes(pimcomp: CoreTiming) -> None:
     assert pimcomp.mvmul_ps(16, 64, 24) == (640 + 171 + 15 * 162 + 96 * 30) * 1000
 
 
+def test_row_blocks_that_are_summed_are_read_together(pimcomp: CoreTiming) -> None:
+    # 3 * 128 rows * 8 reads in 48 accesses of 20 ns; the crossbars work at once, the adders write
+    # the outputs of one row block
+    assert pimcomp.mvmul_ps(8, 4, 8, 3) == (960 + 1305 + 60) * 1000
+
+
 def test_memory_port_counts_whole_accesses(pimcomp: CoreTiming) -> None:
     port = pimcomp.port
     assert [port.read_ps(n) for n in (0, 1, 64, 65, 128)] == [0, 20000, 20000, 40000, 40000]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from imccompiler.errors import DoesNotFitError, ProgramError
+from imccompiler.hardware.load import vary
 from imccompiler.program.isa import AUX, IMM, LAYER, RD, RS1
 from imccompiler.program.validate import validate
 
@@ -67,7 +68,7 @@ def test_loops_nest_four_deep(program, machine):
         (2, 4, 2, "names no matrix"),
         (2, 5, 2, "beyond its matrix"),
         (2, 7, 1, "beyond its matrix"),
-        (0, 6, 15, "other rows than its group"),
+        (0, 6, 15, "other rows than its row block"),
         (1, 9, 7, "gap among its group's outputs"),
         (1, 8, 3, "outputs without a tile"),
         (2, 0, 1, "another core than its group"),
@@ -93,6 +94,47 @@ def test_groups(program, machine, group, column, value, message):
     program.groups[group, column] = value
     with pytest.raises(ProgramError, match=message):
         validate(program, machine)
+
+
+def stacked(program, second):
+    """The program with its first group's tiles as two row blocks of 16 and 9 rows."""
+    program.groups[0, 4:] = 25, 8, 2
+    program.tiles[:2] = (0, 0, 0, 0, 0, 0, 16, 0, 8, 0, 0), second
+    return program
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ((0, 1, 0, 0, 0, 0, 9, 0, 8, 0, 16), None),
+        ((0, 1, 0, 0, 0, 0, 9, 0, 8, 0, 17), "gap among its group's inputs"),
+        ((0, 1, 0, 0, 0, 0, 9, 0, 8, 0, 15), "gap among its group's inputs"),
+        ((0, 1, 0, 0, 0, 0, 8, 0, 8, 0, 16), "inputs without a tile"),
+        ((0, 1, 0, 0, 0, 0, 9, 0, 7, 0, 16), "outputs without a tile"),
+        ((0, 1, 0, 0, 0, 0, 9, 0, 8, 1, 16), "gap among its group's outputs"),
+        ((0, 0, 0, 0, 0, 0, 9, 0, 8, 0, 16), "another number of crossbars"),
+    ],
+)
+def test_row_blocks(program, machine, second, message):
+    adding = vary(machine, {"core.sums_row_blocks": True, "core.crossbars": 3})
+    program.tiles[2, 1] = 2
+    changed = stacked(program, second)
+    if message is None:
+        validate(changed, adding)
+        with pytest.raises(ProgramError, match="which its core does not add"):
+            validate(changed, vary(adding, {"core.sums_row_blocks": False}))
+        return
+    with pytest.raises(ProgramError, match=message):
+        validate(changed, adding)
+
+
+def test_row_blocks_stand_on_different_crossbars(program, machine):
+    adding = vary(machine, {"core.sums_row_blocks": True, "core.crossbars": 3})
+    program.tiles[2, 1] = 2
+    changed = stacked(program, (0, 0, 0, 0, 0, 0, 9, 0, 8, 0, 16))
+    changed.groups[0, 6] = 1
+    with pytest.raises(ProgramError, match="two row blocks on one crossbar"):
+        validate(changed, adding)
 
 
 def test_groups_are_sorted(program, machine):

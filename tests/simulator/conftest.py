@@ -85,13 +85,13 @@ def make_program(
     for matrix, ((core, group), w) in enumerate(entries):
         groups.append((core, group, len(tiles), 1, w.shape[0], w.shape[1], 1))
         assert w.shape[1] * columns_per_weight <= 64
-        tiles.append((core, used[core], 0, 0, matrix, 0, w.shape[0], 0, w.shape[1], 0))
+        tiles.append((core, used[core], 0, 0, matrix, 0, w.shape[0], 0, w.shape[1], 0, 0))
         used[core] += 1
     return Program(
         code=np.concatenate(codes),
         core_start=np.cumsum([0, *map(len, codes)]),
         groups=np.array(groups, np.int32).reshape(-1, 7),
-        tiles=np.array(tiles, np.int32).reshape(-1, 10),
+        tiles=np.array(tiles, np.int32).reshape(-1, 11),
         matrices={f"w{i}": np.asarray(w, np.int16) for i, (_, w) in enumerate(entries)},
         images=tuple((c, a, np.asarray(v, np.uint8)) for c, a, v in images),
         functions=functions,

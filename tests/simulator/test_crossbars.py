@@ -12,7 +12,9 @@ def test_a_group_is_joined_from_its_tiles(make_program):
     w = np.arange(40).reshape(4, 10)
     program = make_program("sldi r0, imm=0", weights={(0, 0): w})
     program.groups[0, 3:6] = 2, 3, 6
-    tiles = np.array([(0, 0, 0, 0, 0, 1, 3, 2, 4, 2), (0, 1, 0, 0, 0, 0, 3, 8, 2, 0)], np.int32)
+    tiles = np.array(
+        [(0, 0, 0, 0, 0, 1, 3, 2, 4, 2, 0), (0, 1, 0, 0, 0, 0, 3, 8, 2, 0, 0)], np.int32
+    )
     object.__setattr__(program, "tiles", tiles)
     expected = np.concatenate([w[0:3, 8:10], w[1:4, 2:6]], axis=1)
     assert np.array_equal(group_matrix(program, 0), expected)

@@ -1,0 +1,233 @@
+"""Schedules are judged by a checker that shares no code with the scheduler."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imccompiler.errors import PassError
+from imccompiler.ir.decisions import Order
+from imccompiler.passes.bounds import serial_bound
+from imccompiler.passes.durations import TaskTimes
+from imccompiler.passes.listing import list_schedule, schedule_in_order, steady_interval_ns
+from imccompiler.passes.loads import core_loads
+from imccompiler.passes.schedule import SchedulePass, planned, planned_bound, priorities
+from imccompiler.passes.solver import solve_order
+from imccompiler.passes.taskgraph import Kind, Side, Task, TaskGraph
+from imccompiler.passes.template import TemplateBuilder
+
+HAIR = 1e-6
+RULES = ("step", "path", "number")
+
+
+def violations(graph, times, schedule):
+    """What is wrong with a schedule, in words; nothing if it is valid.
+
+    A message holds its sender from its start, and its receiver at the latest from `lead` after it.
+    """
+    start, end, peer_end = schedule.start_ns, schedule.end_ns, schedule.peer_end_ns
+    wrong = []
+    if sorted(schedule.order.tolist()) != list(range(len(graph.tasks))):
+        wrong.append("not every task once")
+    on_core, on_switch, on_memory = {}, {}, []
+    for i, task in enumerate(graph.tasks):
+        for p in graph.predecessors[i]:
+            known = times.lead_ns[i] if graph.tasks[p].core == task.core else 0.0
+            if start[i] + known < end[p] - HAIR:
+                wrong.append(f"task {i} starts before {p} ends")
+        begin = start[i]
+        if task.peer >= 0:
+            begin += times.lead_ns[i]
+            on_core.setdefault(task.peer, []).append((start[i], peer_end[i], i))
+            on_switch.setdefault(task.peer, []).append((start[i], start[i] + times.switch_ns[i], i))
+            if peer_end[i] < start[i] + times.sender_ns[i] - HAIR:
+                wrong.append(f"the sender of task {i} has too little time")
+        elif task.kind in (Kind.LOAD, Kind.STORE):
+            served = end[i] - times.own_ns[i]
+            on_memory.append((served + times.request_ns[i], served + times.switch_ns[i], i))
+        if end[i] < start[i] + times.own_ns[i] - HAIR:
+            wrong.append(f"task {i} has too little time")
+        on_core.setdefault(task.core, []).append((begin, end[i], i))
+    groups = [("core", spans) for spans in on_core.values()]
+    groups += [("switch", spans) for spans in on_switch.values()] + [("memory", on_memory)]
+    for name, spans in groups:
+        for (_, before, a), (after, _, b) in pairwise(sorted(spans)):
+            if after < before - HAIR:
+                wrong.append(f"tasks {a} and {b} share a {name}")
+    place = np.argsort(schedule.order)
+    for spans in on_core.values():  # emit projects the order on each core
+        numbers = [i for _, _, i in sorted(spans)]
+        if any(place[a] > place[b] for a, b in pairwise(numbers)):
+            wrong.append("a core's tasks start in another sequence than the order's")
+    if schedule.makespan_ns < max(end.max(initial=0), peer_end.max(initial=0)) - HAIR:
+        wrong.append("the makespan is before the last end")
+    return wrong
+
+
+def listed(plan, rule, cores, patience_ns=3_000.0):
+    ranks = priorities(plan.built, plan.times, rule)
+    return list_schedule(plan.built.graph, plan.times, ranks, cores, patience_ns)
+
+
+@pytest.mark.parametrize("hardware", ["pimcomp", "isaac"])
+@pytest.mark.parametrize("name", ["lenet", "digits-cnn", "squeezenet", "bert-tiny"])
+def test_list_schedules_of_networks_are_valid(mapped, name, hardware):
+    plan = mapped(name, hardware, 0).plan
+    cores = mapped(name, hardware, 0).machine.core_count
+    for rule in RULES:
+        schedule = listed(plan, rule, cores)
+        assert not violations(plan.built.graph, plan.times, schedule)[:3]
+        again = listed(plan, rule, cores)
+        assert (again.order == schedule.order).all()
+        replayed = schedule_in_order(plan.built.graph, plan.times, schedule.order.tolist(), cores)
+        assert not violations(plan.built.graph, plan.times, replayed)[:3]
+
+
+# ---- random graphs
+
+
+def some_template():
+    builder = TemplateBuilder(0)
+    builder.constant(0, 0)
+    return builder.build()
+
+
+SIDE = Side(some_template(), ())
+
+
+@st.composite
+def graphs(draw, most=14):
+    """A task graph and its times; messages only follow tasks of their sender."""
+    cores = draw(st.integers(1, 4))
+    graph = TaskGraph()
+    columns = []
+    for i in range(draw(st.integers(1, most))):
+        core = draw(st.integers(0, cores - 1))
+        kind = draw(st.sampled_from([Kind.LOAD, Kind.STORE, Kind.COMPUTE, Kind.MESSAGE]))
+        if kind is Kind.MESSAGE and cores == 1:
+            kind = Kind.COPY
+        peer = draw(st.integers(0, cores - 2)) if kind is Kind.MESSAGE else -1
+        peer += peer >= core
+        before = {core, peer}  # a task reads what its own core has; a message what its sender has
+        able = [p for p in range(i) if graph.tasks[p].core in before]
+        if kind is Kind.LOAD:
+            able = []
+        chosen = draw(st.lists(st.sampled_from(able), max_size=3, unique=True)) if able else []
+        task = Task(kind, core, 0, i, SIDE, peer, SIDE if peer >= 0 else None, (1, 8))
+        graph.add(task, tuple(sorted(chosen)))
+        own = draw(st.integers(20, 200)) / 4
+        lead, request = (own / 8 if peer >= 0 else 0.0), 0.0
+        sender = own * draw(st.sampled_from([0.5, 0.75])) if peer >= 0 else 0.0
+        switch = own * 0.75 if peer >= 0 or kind in (Kind.LOAD, Kind.STORE) else 0.0
+        if kind in (Kind.LOAD, Kind.STORE):
+            request = own / 8
+        columns.append((own, sender, switch, lead, request))
+    times = TaskTimes(*np.array(columns).T)
+    return graph, times, cores
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    graphs(),
+    st.sampled_from([0.0, 10.0, 1000.0]),
+    st.randoms(use_true_random=False),
+)
+def test_random_graphs_are_scheduled_validly(drawn, patience_ns, random):
+    graph, times, cores = drawn
+    ranks = list(range(len(graph.tasks)))
+    random.shuffle(ranks)
+    schedule = list_schedule(graph, times, np.array(ranks), cores, patience_ns)
+    assert not violations(graph, times, schedule)
+    replayed = schedule_in_order(graph, times, schedule.order.tolist(), cores)
+    assert not violations(graph, times, replayed)
+    assert replayed.makespan_ns <= schedule.makespan_ns + HAIR
+    assert steady_interval_ns(graph, times, schedule, cores) >= 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(graphs(most=9))
+def test_the_solver_is_no_worse_and_its_bound_holds(machine_of_four, drawn):
+    graph, times, cores = drawn
+    hint = list_schedule(graph, times, np.arange(len(graph.tasks)), cores, 0.0)
+    found = solve_order(graph, times, hint, effort=1, seed=0)
+    assert found.status == "optimal"
+    assert found.bound_ns <= found.makespan_ns + HAIR
+    assert found.bound_ns <= hint.makespan_ns + HAIR
+    schedule = schedule_in_order(graph, times, found.order, cores)
+    assert not violations(graph, times, schedule)
+    assert found.bound_ns <= schedule.makespan_ns + HAIR
+    bound = serial_bound(graph, times, core_loads(graph, times, machine_of_four))
+    assert bound.latency_ns <= min(schedule.makespan_ns, hint.makespan_ns) + HAIR
+    assert solve_order(graph, times, hint, effort=1, seed=0) == found
+
+
+def test_the_checker_sees_each_kind_of_fault(mapped):
+    plan = mapped("digits-cnn", "pimcomp", 0).plan
+    graph, times, good = plan.built.graph, plan.times, plan.schedule
+    assert not violations(graph, times, good)
+    waiting = next(i for i in good.order[::-1].tolist() if graph.predecessors[i])
+    faults = {"starts before": (waiting, -good.start_ns[waiting])}
+    busy = [i for i, t in enumerate(graph.tasks) if t.kind is Kind.COMPUTE]
+    faults["share a core"] = (busy[0], 1.5 * times.own_ns[busy[0]])
+    for words, (task, shift) in faults.items():
+        start, end = good.start_ns.copy(), good.end_ns.copy()
+        start[task] += shift
+        end[task] += shift
+        bad = type(good)(good.order, start, end, good.peer_end_ns, good.makespan_ns)
+        assert any(words in wrong for wrong in violations(graph, times, bad)), words
+
+
+# ---- the pass
+
+
+def test_the_solver_is_tried_on_small_graphs_only(map_network, named_network):
+    network = named_network("digits-mlp")
+    mapping = map_network(network, "pimcomp", effort=1)
+    (record,) = [r for r in mapping.context.solver_records if r.pass_name == "schedule"]
+    assert record.solver == "CP-SAT"
+    assert record.bound <= record.value + HAIR
+    heuristic = map_network(network, "pimcomp", effort=0)
+    (listing,) = [r for r in heuristic.context.solver_records if r.pass_name == "schedule"]
+    assert listing.solver == "list scheduling"
+    assert record.value <= listing.value + HAIR
+    assert not violations(mapping.plan.built.graph, mapping.plan.times, mapping.plan.schedule)
+    assert mapping.plan.schedule.makespan_ns == pytest.approx(record.value)
+
+
+def test_an_order_that_stands_is_kept_and_verified(mapped):
+    mapping = mapped("digits-cnn", "pimcomp", 0)
+    module = mapping.module.clone()
+    order = mapping.plan.schedule.order
+    module.attributes["imc.order"] = Order("number", 0.0, tuple(order.tolist()))
+    SchedulePass().run(mapping.context, module)
+    assert module.attributes["imc.order"].tasks == tuple(order.tolist())
+    plan = planned(mapping.context, module)
+    assert not violations(plan.built.graph, plan.times, plan.schedule)
+    module.attributes["imc.order"] = Order("number", 0.0, tuple(order[::-1].tolist()))
+    with pytest.raises(PassError, match="stands before one it needs"):
+        planned(mapping.context, module)
+    module.attributes["imc.order"] = Order("number", 0.0, (0, 0))
+    with pytest.raises(PassError, match="every task once"):
+        planned(mapping.context, module)
+
+
+@pytest.mark.parametrize("options", [{"grain": 0}, {"patience_ns": -1.0}])
+def test_options_are_checked(mapped, options):
+    mapping = mapped("digits-cnn", "pimcomp", 0)
+    with pytest.raises(PassError, match="at least"):
+        SchedulePass(**options).run(mapping.context, mapping.module.clone())
+
+
+def test_a_rule_that_is_given_is_used(map_network, named_network):
+    head = "fold,canonicalize,quantize,partition,segment,replicate,place"
+    network = named_network("digits-cnn")
+    mapping = map_network(network, "pimcomp", pipeline=f"{head},schedule{{rule=path grain=2}}")
+    order = mapping.module.attributes["imc.order"]
+    assert (order.rule, order.tasks) == ("path", ())
+    assert {op.grain.pieces for op in mapping.module.ops if op.name == "imc.matmul"} == {2}
+    bound = planned_bound(mapping.context, mapping.module)
+    assert bound.latency_ns <= mapping.plan.schedule.makespan_ns
