@@ -98,6 +98,16 @@ def _options_of(
     return options
 
 
+def smallest_largest_part(blocks: LayerBlocks, machine: Machine) -> int:
+    """Crossbars of the largest part when a copy is spread over the cores as well as can be."""
+    return min(
+        max(p.crossbars(blocks.columns_per_crossbar) for p in parts)
+        for column_split in _splits(len(blocks.column_units))
+        for row_split in _row_splits(blocks)
+        if len(parts := parts_of_copy(blocks, row_split, column_split)) <= machine.core_count
+    )
+
+
 def _unrolls(op: MatmulOp, whole: Box) -> list[int]:
     """How many neighbouring outputs one window may make: divisors of the output's width."""
     if op.window.groups > 1 or any(d > 1 for d in op.window.dilations[-1:]):

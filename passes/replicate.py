@@ -17,10 +17,15 @@ from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
 from imccompiler.passes.blocks import layer_blocks, parts_of_copy
 from imccompiler.passes.build import layer_name
-from imccompiler.passes.capacity import does_not_fit
+from imccompiler.passes.capacity import does_not_fit, no_room
 from imccompiler.passes.geometry import Box, Layout, cut_grid
 from imccompiler.passes.layouts import assign_layouts
-from imccompiler.passes.options import Option, layer_options, part_time_ns
+from imccompiler.passes.options import (
+    Option,
+    layer_options,
+    part_time_ns,
+    smallest_largest_part,
+)
 from imccompiler.passes.place import demand, place_parts
 
 LIMIT_STEP = 0.96  # by how much fewer crossbars are tried when the parts cannot be packed
@@ -62,14 +67,7 @@ class ReplicatePass(ImcPass):
             else:
                 found = layer_options(op, machine, whole, times)
                 if not found:
-                    raise DoesNotFitError(
-                        "no cut of this layer fits the cores",
-                        demand=len(layer_blocks(op, machine, op.integer.weight_bits).packs),
-                        capacity=machine.core_count,
-                        unit="cores",
-                        levers=("use more cores", "use larger cores"),
-                        where=layer_name(op),
-                    )
+                    raise _no_cut(op, machine)
                 options.append(found)
         objective = self.objective or context.objective
         least = sum(o[0].crossbars for o in options)
@@ -92,6 +90,20 @@ class ReplicatePass(ImcPass):
                 time.perf_counter() - began,
             )
         )
+
+
+def _no_cut(op: MatmulOp, machine: Machine) -> DoesNotFitError:
+    """Why no cut of a layer fits: one copy is too large for the chip, or a part for a core."""
+    if op.integer is None or op.tiling is None:
+        raise PassError("has no tiling", where=layer_name(op), hint="run `partition`")
+    blocks = layer_blocks(op, machine, op.integer.weight_bits, op.tiling.pack)
+    (copy,) = parts_of_copy(blocks, 1, 1)
+    needed = copy.crossbars(blocks.columns_per_crossbar)
+    capacity = machine.main_kind.crossbars * machine.core_count
+    if needed > capacity:
+        return does_not_fit(needed, capacity, machine.core_count)
+    part = smallest_largest_part(blocks, machine)
+    return no_room(layer_name(op), part, machine.main_kind.crossbars, machine.core_count)
 
 
 def _choose_placeable(

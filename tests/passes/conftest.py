@@ -151,3 +151,21 @@ def map_nodes(make_model: Callable[..., Any]) -> Callable[..., Mapped]:
 def machine_of_four() -> Machine:
     """Pimcomp with four cores."""
     return vary(load("pimcomp"), {"chip.grid": [2, 2]})
+
+
+@pytest.fixture(scope="session")
+def make_conv() -> Callable[..., tuple[Any, Any, Any]]:
+    """A convolution with seeded weights and a bias, as arguments of `map_nodes`."""
+
+    def make(shape: tuple[int, ...], kernel: tuple[int, ...], **attributes: Any) -> Any:
+        from onnx import helper  # noqa: PLC0415
+
+        rng = np.random.default_rng(0)
+        weights = {
+            "w": rng.standard_normal(kernel).astype(np.float32),
+            "b": rng.standard_normal(kernel[0]).astype(np.float32),
+        }
+        node = helper.make_node("Conv", ["x", "w", "b"], ["y"], "conv", **attributes)
+        return [node], {"x": shape}, weights
+
+    return make

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -169,16 +170,39 @@ def test_the_checker_sees_each_kind_of_fault(mapped):
     plan = mapped("digits-cnn", "pimcomp", 0).plan
     graph, times, good = plan.built.graph, plan.times, plan.schedule
     assert not violations(graph, times, good)
-    waiting = next(i for i in good.order[::-1].tolist() if graph.predecessors[i])
-    faults = {"starts before": (waiting, -good.start_ns[waiting])}
-    busy = [i for i, t in enumerate(graph.tasks) if t.kind is Kind.COMPUTE]
-    faults["share a core"] = (busy[0], 1.5 * times.own_ns[busy[0]])
-    for words, (task, shift) in faults.items():
+
+    def moved(task, to):
         start, end = good.start_ns.copy(), good.end_ns.copy()
-        start[task] += shift
-        end[task] += shift
-        bad = type(good)(good.order, start, end, good.peer_end_ns, good.makespan_ns)
+        start[task], end[task] = to, to + end[task] - start[task]
+        return replace(good, start_ns=start, end_ns=end)
+
+    last = int(good.order[-1])
+    first, second = computes_of_one_core(graph)
+    loads = [i for i, t in enumerate(graph.tasks) if t.kind is Kind.LOAD]
+    twice = good.order.copy()
+    twice[0] = twice[1]
+    faults = {
+        "starts before": moved(last, 0.0),
+        "share a core": moved(second, good.start_ns[first]),
+        "share a memory": moved(loads[0], good.end_ns[loads[1]] - times.own_ns[loads[1]]),
+        "every task once": replace(good, order=twice),
+        "another sequence": replace(good, order=good.order[::-1].copy()),
+        "too little time": replace(good, end_ns=good.end_ns - 1.0),
+        "before the last end": replace(good, makespan_ns=good.makespan_ns - 1.0),
+    }
+    for words, bad in faults.items():
         assert any(words in wrong for wrong in violations(graph, times, bad)), words
+
+
+def computes_of_one_core(graph):
+    """Two tasks that multiply on the same core."""
+    seen = {}
+    for i, task in enumerate(graph.tasks):
+        if task.kind is Kind.COMPUTE:
+            if task.core in seen:
+                return seen[task.core], i
+            seen[task.core] = i
+    raise LookupError
 
 
 # ---- the pass
