@@ -6,7 +6,7 @@ BIN := .venv/bin
 DIGITS := models/digits
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test lint format docs clean
+.PHONY: help demo test lint format docs figures clean
 
 help:
 	@echo "make demo    install, compile a trained network, execute, time and search (into demo/)"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint    ruff, pyright and the rules of which room imports which"
 	@echo "make format  let ruff format the code"
 	@echo "make docs    write the generated pages of docs/ and report's schema.json again"
+	@echo "make figures measure the README's figures again (minutes, on an idle machine)"
 	@echo "make clean   remove .venv, demo and everything that tools left behind"
 
 demo: .venv/search.stamp
@@ -42,6 +43,9 @@ format: .venv/dev.stamp
 docs: .venv/dev.stamp
 	$(BIN)/python -m imccompiler.hardware.document docs/hardware.md
 	$(BIN)/python -m imccompiler.report.document docs/report.md
+
+figures: .venv/dev.stamp
+	$(BIN)/python benchmarks/readme.py
 
 clean:
 	rm -rf .venv demo build dist imccompiler.egg-info .benchmarks .hypothesis

@@ -1,4 +1,4 @@
-"""What the benchmarks share: their command line, and tables that read well and paste as Markdown."""
+"""What the benchmarks share: their command line, and tables in Markdown that are padded to read."""
 
 from __future__ import annotations
 

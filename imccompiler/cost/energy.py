@@ -68,7 +68,7 @@ def mvmul_pj(
     input_bits: int,
     crossbars: Count,
     output_bits: int,
-    row_blocks: Count = 1,
+    row_blocks: int = 1,
 ) -> Energies:
     """`mvmul` on a group, its reads and writes of the local memory included.
 

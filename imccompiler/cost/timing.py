@@ -125,7 +125,7 @@ class CoreTiming:
         cycles = ceil_div(input_bits, self.input_bits_per_cycle) * self.row_blocks
         return (cycles - 1) * self.cycle_ps + self.fill_ps
 
-    def mvmul_read_bytes(self, input_bytes: Count, row_blocks: Count = 1) -> Count:
+    def mvmul_read_bytes(self, input_bytes: Count, row_blocks: int = 1) -> Count:
         """Bytes that `mvmul` reads for values of `input_bytes` bytes each."""
         return input_bytes * row_blocks * (self.rows * self.input_reads)
 
@@ -134,7 +134,7 @@ class CoreTiming:
         return crossbars * (self.outputs_per_crossbar * output_bytes)
 
     def mvmul_ps(
-        self, input_bits: int, crossbars: Count, output_bits: int, row_blocks: Count = 1
+        self, input_bits: int, crossbars: Count, output_bits: int, row_blocks: int = 1
     ) -> Count:
         """`mvmul` on a group: read the input, multiply, write the outputs.
 

@@ -20,7 +20,7 @@ from imccompiler.program.isa import AUX, IMM, LAYER, OP, Op
 from imccompiler.simulator.timing_check import core_of_instruction, find_groups, group_rows
 
 if TYPE_CHECKING:
-    from imccompiler.simulator.timing_kernel import State
+    from imccompiler.simulator.timing_run import Run
     from imccompiler.simulator.timing_tables import CostTables
 
 UNITS = ("matrix", "vector", "transfer")
@@ -92,9 +92,9 @@ def simulate(
     if images < 1:
         raise UserInputError(f"at least one image must be run, not {images}", where="images")
     costs = timing_tables.build(program, machine, group_rows(program, machine))
-    state = timing_run.run(program, machine, costs, images=images, events=events)
-    image_end = np.maximum.accumulate(state.image_end_ps) / _PS_PER_NS
-    by_layer = _by_layer(program, costs, state.row_runs, state.runs) / images
+    run = timing_run.run(program, machine, costs, images=images, events=events)
+    image_end = np.maximum.accumulate(run.image_end_ps) / _PS_PER_NS
+    by_layer = _by_layer(program, costs, run.row_runs, run.runs) / images
     active = np.flatnonzero(np.diff(program.core_start)).tolist()
     components = dict(zip(COMPONENTS, by_layer.sum(axis=0).tolist(), strict=True))
     components["static"] = static_mw(machine, active) * float(image_end[-1]) / images
@@ -102,13 +102,13 @@ def simulate(
         latency_ns=float(image_end[0]),
         interval_ns=_interval(image_end),
         image_end_ns=image_end,
-        finish_ns=_finish(state),
+        finish_ns=run.finish_ps / _PS_PER_NS,
         energy_pj=components,
         energy_pj_by_layer=by_layer,
-        busy_ns=state.busy_ps / _PS_PER_NS,
-        layer_span_ns=_spans(state.layer_span_ps),
-        executed=_executed(program, state.runs),
-        events=_events(program, state) if events else None,
+        busy_ns=run.busy_ps / _PS_PER_NS,
+        layer_span_ns=_spans(run.span_ps),
+        executed=_executed(program, run.runs),
+        events=_events(program, run) if events else None,
     )
 
 
@@ -130,12 +130,6 @@ def _interval(image_end: NDArray[np.float64]) -> float | None:
         return None
     first = last // 2
     return float(image_end[last] - image_end[first]) / (last - first)
-
-
-def _finish(state: State) -> NDArray[np.float64]:
-    from imccompiler.simulator.timing_kernel import LEFT_PS  # noqa: PLC0415 (numba)
-
-    return state.core[:, LEFT_PS] / _PS_PER_NS
 
 
 def _by_layer(
@@ -165,17 +159,15 @@ def _executed(program: Program, runs: NDArray[np.int64]) -> dict[str, int]:
     return {Op(op).name.lower(): int(counts[op]) for op in np.flatnonzero(counts).tolist()}
 
 
-def _events(program: Program, state: State) -> NDArray[np.void]:
-    from imccompiler.simulator import timing_kernel as k  # noqa: PLC0415 (numba)
-
-    log = state.log[: state.top[k.LOG_SIZE]]
-    log = log[np.lexsort((log[:, k.LOG_UNIT], log[:, k.LOG_START_PS], log[:, k.LOG_CORE]))]
-    events = np.zeros(len(log), EVENT)
-    events["core"], events["unit"] = log[:, k.LOG_CORE], log[:, k.LOG_UNIT]
-    events["layer"] = program.code[log[:, k.LOG_INSTRUCTION], LAYER]
-    events["op"] = program.code[log[:, k.LOG_INSTRUCTION], OP]
-    events["start_ns"] = log[:, k.LOG_START_PS] / _PS_PER_NS
-    events["end_ns"] = log[:, k.LOG_END_PS] / _PS_PER_NS
+def _events(program: Program, run: Run) -> NDArray[np.void]:
+    core, unit, instruction, start_ps, end_ps = run.log.T
+    order = np.lexsort((unit, start_ps, core))
+    events = np.zeros(len(order), EVENT)
+    events["core"], events["unit"] = core[order], unit[order]
+    events["layer"] = program.code[instruction[order], LAYER]
+    events["op"] = program.code[instruction[order], OP]
+    events["start_ns"] = start_ps[order] / _PS_PER_NS
+    events["end_ns"] = end_ps[order] / _PS_PER_NS
     return events
 
 

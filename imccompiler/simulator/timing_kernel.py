@@ -1,10 +1,14 @@
-"""The timing simulator's event loop, compiled: streams in, times out, nothing but integer arrays.
+"""The timing simulator's event loop, compiled: streams in, times out, nothing but integers.
 
-All times are integer picoseconds. What an operation costs stands in `Tables.costs`, so there is
-no formula here, only order: decode, dispatch, hazards, ports, switches, handshakes. Events at
-the same time are handled in the order of their actors' numbers: first what ends (switches,
-transfer units, vector units, crossbar groups), then the clock edges (front ends, latches), each
-by core. Actors that cannot go on sleep; whatever ends wakes the one that waits for it.
+Everything lies in one vector `m`: a header, then records of cores, groups, instructions and so
+on, each known by its address; `timing_memory.py` lays it out. (Compiled functions that hand each
+other one array are several times faster than those that share a tuple of twenty.) Times are in
+picoseconds. What an operation costs stands in its row of costs, so there is no formula here,
+only order: decode, dispatch, hazards, ports, switches, handshakes.
+
+Events at the same time are handled in the order of their actors' numbers: first what ends
+(switches, transfer units, vector units, crossbar groups), then the clock edges (front ends,
+latches), each by core. Actors that cannot go on sleep; what ends wakes the one that waits for it.
 
 Everything that numba compiles stands in this file, since its cache looks at one file's date.
 """
@@ -12,16 +16,28 @@ Everything that numba compiles stands in this file, since its cache looks at one
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
-from imccompiler.program.isa import AUX, IMM, LAYER, OP, RD, RS1, RS2, Op
+from imccompiler.program.isa import (
+    AUX,
+    COLUMNS,
+    IMM,
+    LAYER,
+    MAX_LOOP_DEPTH,
+    OP,
+    RD,
+    REGISTERS,
+    RS1,
+    RS2,
+    Op,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
-Ints = NDArray[np.int64]
+Memory = Any
+"""An int64 vector (`Any`, since numpy's stubs take an element by an element for an array)."""
 
 
 def _compiled(function: F) -> F:
@@ -31,282 +47,260 @@ def _compiled(function: F) -> F:
 NEVER = 1 << 62  # a time that is not known yet
 ACTOR_BITS = 20
 LAST_PS = 1 << (62 - ACTOR_BITS)  # 4.4 seconds
+NOTHING = 0  # the address of no record
+EVENTS = 32  # counted events of a core
 
 # status of `run`
 FINISHED, MORE_ITEMS, MORE_LOG, NO_WIDTHS, TOO_LONG = range(5)
 
-# columns of `Tables.costs`; FROM: a column of the code, or AT_ZERO; EXTENT: bytes, or NO_RANGE
-READ_PS, COMPUTE_PS, WRITE_PS, TRAVEL_PS, FLITS, GLOBAL_PS = range(6)
-READ1_FROM, READ1_EXTENT, READ2_FROM, READ2_EXTENT, WRITE_FROM, WRITE_EXTENT, COST_SIZE = range(
-    6, 13
-)
-AT_ZERO = -1
-NO_RANGE = -1
+# the header
+CORES, CORE_COUNT, CORE_SIZE, GROUPS, GROUP_COUNT, FLITS_PS, SPANS_PS, IMAGE_ENDS_PS = range(8)
+IMAGES, HEAP, HEAP_SIZE, FREE_ITEM, FREE_ITEMS, GLOBAL_FREE_PS, LOG, LOG_END = range(8, 16)
+FAULT, HEADER_SIZE = range(16, 18)
 
-# columns of `State.core`
-PC, DECODED, DECODED_IMAGE, IMAGE, PAIR, DEPTH, BLOCK = range(7)
-ROB_HEAD, ROB_COUNT, LEFT_PS, LAST_COMMIT_PS, PORT_FREE_PS = range(7, 12)
-LATCH_SLOT, LATCH_PS, VECTOR_SLOT, VECTOR_FREE_PS, TRANSFER_SLOT, TRANSFER_FREE_PS = range(12, 18)
-SWITCH_FREE_PS, ITEM_FIRST, ITEM_LAST, RECEIVE_FROM, READY_AT = range(18, 23)
-WAIT_EVENT, WAIT_COUNT, CORE_SIZE = range(23, 26)
+# a core: what does not change, its streams and units, and arrays
+NUMBER, PERIOD_PS, ROB_SIZE, ORDERS_WRITES, FIRST, END = range(6)
+PC, DECODED, DECODED_IMAGE, IMAGE, PAIR, DEPTH, BLOCK = range(6, 13)
+ROB_HEAD, ROB_COUNT, LEFT_PS, LAST_COMMIT_PS, PORT_FREE_PS = range(13, 18)
+LATCH_SLOT, LATCH_PS, VECTOR_SLOT, VECTOR_FREE_PS, TRANSFER_SLOT, TRANSFER_FREE_PS = range(18, 24)
+SWITCH_FREE_PS, ITEM_FIRST, ITEM_LAST, RECEIVE_FROM, READY_AT = range(24, 29)
+WAIT_EVENT, WAIT_COUNT, BUSY_PS = range(29, 32)  # three busy times
 
-# values of BLOCK beside the slot of an operation in flight
-NOT_BLOCKED, ON_VECTOR, ON_TRANSFER, ON_LATCH = range(-4, 0)
+# values of BLOCK beside the address of an operation in flight
+ON_VECTOR, ON_TRANSFER, ON_LATCH = range(1, 4)
+NO_EVENT = -1
 
-# columns of an operation: in `State.rob`, and in `State.pending` before its dispatch
+# an operation, waiting for dispatch or in flight: ranges are first and last byte
 INSTRUCTION, ROW, OP_IMAGE, START_PS, DONE_PS = range(5)
 READ1, READ1_END, READ2, READ2_END, WRITE, WRITE_END, ENTRY_SIZE = range(5, 12)
 
-# columns of an item in a switch, and its kinds
+REGISTER = BUSY_PS + 3
+RAISED = REGISTER + REGISTERS
+LOOPS = RAISED + EVENTS
+LOOP_FIRST, LOOP_END, LOOP_LEFT, LOOP_SIZE = range(4)
+PENDING = LOOPS + MAX_LOOP_DEPTH * LOOP_SIZE
+ROB = PENDING + ENTRY_SIZE  # `rob_size` operations; the cores' records are as long as the longest
+
+# a crossbar group; SHARING: a list of the groups that share a crossbar, itself included
+GROUP_CORE, GROUP_SLOT, GROUP_FREE_PS, SHARING, SHARING_END, GROUP_SIZE = range(6)
+
+# an instruction: its columns; its row of costs for no width pair; TARGET: of `mvmul` and `mvwr`
+# the group, of messages the other core, of `wait` the count, of `setbw` the offset of its pair's
+# row; how often it was run
+COST_ROW, TARGET, RUNS, INSTRUCTION_SIZE = range(len(COLUMNS), len(COLUMNS) + 4)
+
+# a row of costs; FROM: the column of a register, or AT_ZERO; EXTENT: what to add for the last
+# byte of the range, or NO_RANGE; how often the row was used
+READ_PS, COMPUTE_PS, WRITE_PS, TRAVEL_PS, FLITS, GLOBAL_PS = range(6)
+READ1_FROM, READ1_EXTENT, READ2_FROM, READ2_EXTENT, WRITE_FROM, WRITE_EXTENT = range(6, 12)
+ROW_RUNS, COST_SIZE = range(12, 14)
+AT_ZERO = -1
+NO_RANGE = -1
+
+# an item in a switch, and its kinds
 KIND, PEER, AMOUNT, ARRIVAL_PS, NEXT, ITEM_SIZE = range(6)
 READY, GO, DATA, EVENT, GLOBAL = range(5)
 
-# `State.top`
-HEAP_SIZE, FREE_ITEM, FREE_ITEMS, GLOBAL_FREE_PS, LOG_SIZE, FAULT, TOP_SIZE = range(7)
-
-MATRIX_UNIT, VECTOR_UNIT, TRANSFER_UNIT, UNITS = range(4)
-LOG_CORE, LOG_UNIT, LOG_INSTRUCTION, LOG_START_PS, LOG_END_PS, LOG_COLUMNS = range(6)
+MATRIX_UNIT, VECTOR_UNIT, TRANSFER_UNIT = range(3)
+LOG_CORE, LOG_UNIT, LOG_INSTRUCTION, LOG_START_PS, LOG_END_PS, LOG_SIZE = range(6)
 
 _LOOP, _SETBW, _MVMUL, _MVWR = (int(o) for o in (Op.LOOP, Op.SETBW, Op.MVMUL, Op.MVWR))
-_SLDI, _SADDI, _SMULI = (int(o) for o in (Op.SLDI, Op.SADDI, Op.SMULI))
+_SADDI, _SMULI = int(Op.SADDI), int(Op.SMULI)
 _SADD, _SSUB, _SMUL = (int(o) for o in (Op.SADD, Op.SSUB, Op.SMUL))
 _FIRST_VECTOR, _FIRST_TRANSFER = int(Op.VVADD), int(Op.LD)
 _LD, _ST, _SEND, _RECV = (int(o) for o in (Op.LD, Op.ST, Op.SEND, Op.RECV))
 _LMV, _SYNC, _WAIT = (int(o) for o in (Op.LMV, Op.SYNC, Op.WAIT))
 
 
-class Tables(NamedTuple):
-    """What does not change.
-
-    Attributes:
-        code: Instructions of all cores, shape (n, 7).
-        core_start: First instruction of each core and the end, shape (cores + 1,).
-        row: First row of `costs` of each instruction, to which the width pair is added; shape
-            (n,).
-        target: Of `mvmul` and `mvwr` the row of their group, of `setbw` the width pair, else
-            `aux`; shape (n,).
-        costs: Columns as above, shape (rows, COST_SIZE).
-        flit_ps: Between every two cores, shape (cores, cores).
-        sharing_start, sharing: Groups that share a crossbar with each group, itself included
-            (rows of the group table; compressed sparse rows).
-        group_core: Core of each group.
-        period_ps, rob_size: Of each core.
-        orders_writes: 1 where a write waits for earlier writes of the same bytes.
-        images: Times that each stream is run.
-    """
-
-    code: NDArray[np.int32]
-    core_start: Ints
-    row: Ints
-    target: Ints
-    costs: Ints
-    flit_ps: Ints
-    sharing_start: Ints
-    sharing: Ints
-    group_core: Ints
-    period_ps: Ints
-    rob_size: Ints
-    orders_writes: Ints
-    images: int
-
-
-class State(NamedTuple):
-    """What changes; a stopped run goes on from it.
-
-    Attributes:
-        top: Scalars, shape (TOP_SIZE,); FAULT is the instruction that lacks widths.
-        heap: Pending events, time shifted by ACTOR_BITS plus the actor.
-        core: Columns as above, shape (cores, CORE_SIZE).
-        registers: Shape (cores, 32).
-        loops: First instruction, end and rounds left, shape (cores, MAX_LOOP_DEPTH, 3).
-        rob: Operations in flight, a ring a core, shape (cores, largest rob, ENTRY_SIZE).
-        pending: The operation that waits for dispatch, shape (cores, ENTRY_SIZE).
-        group: Slot of the operation at work, and when the group is free, shape (groups, 2).
-        raised: Event counts, shape (cores, 32).
-        items: What is in the switches, linked lists, shape (capacity, ITEM_SIZE).
-        runs: How often each instruction was run, shape (n,).
-        row_runs: How often each row of `costs` was run, shape (rows,).
-        image_end_ps: Shape (images,).
-        busy_ps: Shape (cores, UNITS).
-        layer_span_ps: First start and last end, shape (layers, 2).
-        log: Operations with their times, shape (capacity, LOG_COLUMNS); empty: not wanted.
-    """
-
-    top: Ints
-    heap: Ints
-    core: Ints
-    registers: NDArray[np.int32]
-    loops: Ints
-    rob: Ints
-    pending: Ints
-    group: Ints
-    raised: Ints
-    items: Ints
-    runs: Ints
-    row_runs: Ints
-    image_end_ps: Ints
-    busy_ps: Ints
-    layer_span_ps: Ints
-    log: Ints
+@_compiled
+def start(m: Memory) -> None:
+    """Prepare the first clock edge of every core that has instructions."""
+    for number in range(m[CORE_COUNT]):
+        c = m[CORES] + number * m[CORE_SIZE]
+        if m[c + FIRST] < m[c + END]:
+            _wake_front(m, c, m[c + PERIOD_PS])
 
 
 @_compiled
-def run(t: Tables, s: State) -> int:
+def run(m: Memory) -> int:
     """Handle events until none is left, or room or a rule is missing."""
-    cores, groups = len(s.core), len(s.group)
-    while s.top[HEAP_SIZE] > 0:
-        if s.top[FREE_ITEMS] < 2:
+    cores, groups = m[CORE_COUNT], m[GROUP_COUNT]
+    while m[HEAP_SIZE] > 0:
+        if m[FREE_ITEMS] < 2:
             return MORE_ITEMS
-        if len(s.log) > 0 and s.top[LOG_SIZE] + 2 > len(s.log):
+        if m[LOG_END] > 0 and m[LOG] + 2 * LOG_SIZE > m[LOG_END]:
             return MORE_LOG
-        key = _pop(s)
+        key = _pop(m)
         now, actor = key >> ACTOR_BITS, key & ((1 << ACTOR_BITS) - 1)
         if now >= LAST_PS:
             return TOO_LONG
-        if actor < cores:
-            _arrive(t, s, actor, now)
-        elif actor < 2 * cores:
-            _continue_transfer(t, s, actor - cores, now)
-        elif actor < 3 * cores:
-            _end_vector(t, s, actor - 2 * cores, now)
+        if actor < 3 * cores:
+            c = m[CORES] + actor % cores * m[CORE_SIZE]
+            if actor < cores:
+                _arrive(m, c, now)
+            elif actor < 2 * cores:
+                _continue_transfer(m, c, now)
+            else:
+                _end_vector(m, c, now)
         elif actor < 3 * cores + groups:
-            _end_product(t, s, actor - 3 * cores, now)
-        elif actor < 4 * cores + groups:
-            if not _front_end(t, s, actor - 3 * cores - groups, now):
-                return NO_WIDTHS
+            _end_product(m, m[GROUPS] + (actor - 3 * cores) * GROUP_SIZE, now)
         else:
-            _start_latched(t, s, actor - 4 * cores - groups, now)
+            edge = actor - 3 * cores - groups
+            c = m[CORES] + edge % cores * m[CORE_SIZE]
+            if edge >= cores:
+                _start_latched(m, c, now)
+            elif not _front_end(m, c, now):
+                return NO_WIDTHS
     return FINISHED
 
 
-# the heap
+@_compiled
+def retire_all(m: Memory) -> None:
+    """Let everything that is done leave the reorder buffers."""
+    for number in range(m[CORE_COUNT]):
+        _retire(m, m[CORES] + number * m[CORE_SIZE], NEVER)
+
+
+# the heap of events: times shifted by ACTOR_BITS, plus the actor
 
 
 @_compiled
-def _wake(s: State, time: int, actor: int) -> None:
-    heap, key = s.heap, (time << ACTOR_BITS) + actor
-    i = s.top[HEAP_SIZE]
-    s.top[HEAP_SIZE] = i + 1
+def _wake(m: Memory, time: int, actor: int) -> None:
+    heap, key = m[HEAP], (time << ACTOR_BITS) + actor
+    i = m[HEAP_SIZE]
+    m[HEAP_SIZE] = i + 1
     while i > 0:
         above = (i - 1) >> 1
-        if heap[above] <= key:
+        if m[heap + above] <= key:
             break
-        heap[i] = heap[above]
+        m[heap + i] = m[heap + above]
         i = above
-    heap[i] = key
+    m[heap + i] = key
 
 
 @_compiled
-def _pop(s: State) -> int:
-    heap = s.heap
-    first = heap[0]
-    n = s.top[HEAP_SIZE] - 1
-    s.top[HEAP_SIZE] = n
-    key = heap[n]
+def _pop(m: Memory) -> int:
+    heap, n = m[HEAP], m[HEAP_SIZE] - 1
+    first, key = m[heap], m[heap + n]
+    m[HEAP_SIZE] = n
     i = 0
     while True:
         below = 2 * i + 1
         if below >= n:
             break
-        if below + 1 < n and heap[below + 1] < heap[below]:
+        if below + 1 < n and m[heap + below + 1] < m[heap + below]:
             below += 1
-        if heap[below] >= key:
+        if m[heap + below] >= key:
             break
-        heap[i] = heap[below]
+        m[heap + i] = m[heap + below]
         i = below
-    heap[i] = key
+    m[heap + i] = key
     return first
 
 
 @_compiled
-def _wake_front(s: State, c: int, time: int) -> None:
-    s.core[c, BLOCK] = NOT_BLOCKED
-    _wake(s, time, 3 * len(s.core) + len(s.group) + c)
+def _wake_switch(m: Memory, c: int, time: int) -> None:
+    _wake(m, time, m[c + NUMBER])
+
+
+@_compiled
+def _wake_transfer(m: Memory, c: int, time: int) -> None:
+    _wake(m, time, m[CORE_COUNT] + m[c + NUMBER])
+
+
+@_compiled
+def _wake_vector(m: Memory, c: int, time: int) -> None:
+    _wake(m, time, 2 * m[CORE_COUNT] + m[c + NUMBER])
+
+
+@_compiled
+def _wake_group(m: Memory, group: int, time: int) -> None:
+    _wake(m, time, 3 * m[CORE_COUNT] + (group - m[GROUPS]) // GROUP_SIZE)
+
+
+@_compiled
+def _wake_front(m: Memory, c: int, time: int) -> None:
+    m[c + BLOCK] = NOTHING
+    _wake(m, time, 3 * m[CORE_COUNT] + m[GROUP_COUNT] + m[c + NUMBER])
+
+
+@_compiled
+def _wake_latch(m: Memory, c: int, time: int) -> None:
+    _wake(m, time, 4 * m[CORE_COUNT] + m[GROUP_COUNT] + m[c + NUMBER])
 
 
 # the front end: fetch, decode, dispatch
 
 
 @_compiled
-def start(t: Tables, s: State) -> None:
-    """Prepare the first clock edge of every core that has instructions."""
-    for c in range(len(s.core)):
-        if t.core_start[c] < t.core_start[c + 1]:
-            s.core[c, PC] = t.core_start[c]
-            _wake_front(s, c, t.period_ps[c])
-
-
-@_compiled
-def _front_end(t: Tables, s: State, c: int, now: int) -> bool:
+def _front_end(m: Memory, c: int, now: int) -> bool:
     """A clock edge: dispatch what waits, then decode until the next operation."""
-    if not _may_go_on(t, s, c, now):
+    if not _may_go_on(m, c, now):
         return True
-    if s.pending[c, INSTRUCTION] >= 0:
-        _dispatch(t, s, c, now)
-    core, period = s.core, t.period_ps[c]
+    if m[c + PENDING + INSTRUCTION] != NOTHING:
+        _dispatch(m, c, now)
     while True:
-        instruction, image = core[c, DECODED], core[c, DECODED_IMAGE]
-        core[c, DECODED] = _fetch(t, s, c)
-        core[c, DECODED_IMAGE] = core[c, IMAGE]
-        now += period
-        if instruction >= 0:
-            op = t.code[instruction, OP]
-            s.runs[instruction] += 1
+        instruction, image = m[c + DECODED], m[c + DECODED_IMAGE]
+        m[c + DECODED] = _fetch(m, c)
+        m[c + DECODED_IMAGE] = m[c + IMAGE]
+        now += m[c + PERIOD_PS]
+        if instruction != NOTHING:
+            op = m[instruction + OP]
+            m[instruction + RUNS] += 1
             if op > _LOOP:
-                if core[c, PAIR] == 0 and op < _FIRST_TRANSFER and op != _MVWR:
-                    s.top[FAULT] = instruction
+                if m[c + PAIR] == 0 and op < _FIRST_TRANSFER and op != _MVWR:
+                    m[FAULT] = instruction
                     return False
-                _decode(t, s, c, instruction, image)
-                _wake_front(s, c, now)
+                _decode(m, c, instruction, image)
+                _wake_front(m, c, now)
                 return True
-            _scalar(t, s, c, instruction)
-        elif core[c, DECODED] < 0:
+            _scalar(m, c, instruction)
+        elif m[c + DECODED] == NOTHING:
             return True
-        if not _may_go_on(t, s, c, now):  # only operations in flight can hold a scalar back
+        if not _may_go_on(m, c, now):  # only operations in flight can hold a scalar back
             return True
 
 
 @_compiled
-def _fetch(t: Tables, s: State, c: int) -> int:
-    """The next instruction of a core, -1 when all images are done."""
-    core = s.core
-    pc = core[c, PC]
-    if pc == t.core_start[c + 1]:
-        if core[c, IMAGE] + 1 >= t.images:
-            return -1
-        core[c, IMAGE] += 1
-        pc = t.core_start[c]
-    following = pc + 1
-    if t.code[pc, OP] == _LOOP:
-        depth = core[c, DEPTH]
-        s.loops[c, depth, 0] = following
-        s.loops[c, depth, 1] = following + t.code[pc, AUX]
-        s.loops[c, depth, 2] = t.code[pc, IMM]
-        core[c, DEPTH] += 1
+def _fetch(m: Memory, c: int) -> int:
+    """The next instruction of a core, NOTHING when all images are done."""
+    pc = m[c + PC]
+    if pc == m[c + END]:
+        if m[c + IMAGE] + 1 >= m[IMAGES]:
+            return NOTHING
+        m[c + IMAGE] += 1
+        pc = m[c + FIRST]
+    following = pc + INSTRUCTION_SIZE
+    if m[pc + OP] == _LOOP:
+        loop = c + LOOPS + m[c + DEPTH] * LOOP_SIZE
+        m[loop + LOOP_FIRST] = following
+        m[loop + LOOP_END] = following + m[pc + AUX] * INSTRUCTION_SIZE
+        m[loop + LOOP_LEFT] = m[pc + IMM]
+        m[c + DEPTH] += 1
     else:
-        while core[c, DEPTH] > 0:
-            depth = core[c, DEPTH] - 1
-            if following != s.loops[c, depth, 1]:
+        while m[c + DEPTH] > 0:
+            loop = c + LOOPS + (m[c + DEPTH] - 1) * LOOP_SIZE
+            if following != m[loop + LOOP_END]:
                 break
-            s.loops[c, depth, 2] -= 1
-            if s.loops[c, depth, 2] > 0:
-                following = s.loops[c, depth, 0]
+            m[loop + LOOP_LEFT] -= 1
+            if m[loop + LOOP_LEFT] > 0:
+                following = m[loop + LOOP_FIRST]
                 break
-            core[c, DEPTH] = depth
-    core[c, PC] = following
+            m[c + DEPTH] -= 1
+    m[c + PC] = following
     return pc
 
 
 @_compiled
-def _scalar(t: Tables, s: State, c: int, instruction: int) -> None:
-    code, registers = t.code, s.registers
-    op, value = code[instruction, OP], np.int64(code[instruction, IMM])
+def _scalar(m: Memory, c: int, instruction: int) -> None:
+    op, value = m[instruction + OP], m[instruction + IMM]
     if op == _SETBW:
-        s.core[c, PAIR] = t.target[instruction]
+        m[c + PAIR] = m[instruction + TARGET]
     if op >= _SETBW:
         return
-    a = np.int64(registers[c, code[instruction, RS1]])
-    b = np.int64(registers[c, code[instruction, RS2]])
+    registers = c + REGISTER
+    a = m[registers + m[instruction + RS1]]
+    b = m[registers + m[instruction + RS2]]
     if op == _SADDI:
         value = a + value
     elif op == _SMULI:
@@ -317,382 +311,364 @@ def _scalar(t: Tables, s: State, c: int, instruction: int) -> None:
         value = a - b
     elif op == _SMUL:
         value = a * b
-    registers[c, code[instruction, RD]] = np.int32(value)  # wraps
+    m[registers + m[instruction + RD]] = np.int32(value)  # wraps
 
 
 @_compiled
-def _decode(t: Tables, s: State, c: int, instruction: int, image: int) -> None:
-    pending, row = s.pending, t.row[instruction] + s.core[c, PAIR]
-    pending[c, INSTRUCTION], pending[c, ROW], pending[c, OP_IMAGE] = instruction, row, image
-    pending[c, DONE_PS] = NEVER
-    s.row_runs[row] += 1
-    _set_range(t, s, c, READ1, READ1_FROM)
-    _set_range(t, s, c, READ2, READ2_FROM)
-    _set_range(t, s, c, WRITE, WRITE_FROM)
+def _decode(m: Memory, c: int, instruction: int, image: int) -> None:
+    pending, row = c + PENDING, m[instruction + COST_ROW] + m[c + PAIR]
+    m[row + ROW_RUNS] += 1
+    m[pending + INSTRUCTION] = instruction
+    m[pending + ROW] = row
+    m[pending + OP_IMAGE] = image
+    m[pending + DONE_PS] = NEVER
+    _set_range(m, c, row + READ1_FROM, pending + READ1)
+    _set_range(m, c, row + READ2_FROM, pending + READ2)
+    _set_range(m, c, row + WRITE_FROM, pending + WRITE)
 
 
 @_compiled
-def _set_range(t: Tables, s: State, c: int, first: int, column: int) -> None:
-    pending, row = s.pending, s.pending[c, ROW]
-    source, extent = t.costs[row, column], t.costs[row, column + 1]
+def _set_range(m: Memory, c: int, cost: int, target: int) -> None:
+    source, extent = m[cost], m[cost + 1]
     if extent == NO_RANGE:
-        pending[c, first], pending[c, first + 1] = NEVER, -NEVER
+        m[target], m[target + 1] = NEVER, -NEVER
         return
-    base = np.int64(0)
+    base = 0
     if source != AT_ZERO:
-        base += s.registers[c, t.code[pending[c, INSTRUCTION], source]]
-    pending[c, first], pending[c, first + 1] = base, base + extent
+        base = m[c + REGISTER + m[m[c + PENDING + INSTRUCTION] + source]]
+    m[target], m[target + 1] = base, base + extent
 
 
 @_compiled
-def _may_go_on(t: Tables, s: State, c: int, now: int) -> bool:
+def _may_go_on(m: Memory, c: int, now: int) -> bool:
     """Whether the edge `now` passes; if not, the front end is woken when it may."""
-    core, rob = s.core, s.rob
-    _retire(s, c, now)
-    if core[c, ROB_COUNT] >= t.rob_size[c]:
-        return _wait_for_slot(t, s, c, core[c, ROB_HEAD])
-    instruction = s.pending[c, INSTRUCTION]
-    if instruction < 0:
+    _retire(m, c, now)
+    if m[c + ROB_COUNT] >= m[c + ROB_SIZE]:
+        return _wait_for_slot(m, c, c + ROB + m[c + ROB_HEAD] * ENTRY_SIZE)
+    pending = c + PENDING
+    if m[pending + INSTRUCTION] == NOTHING:
         return True
-    slot = core[c, ROB_HEAD]
-    for _ in range(core[c, ROB_COUNT]):
-        if rob[c, slot, DONE_PS] >= now and _conflict(s, c, slot, t.orders_writes[c]):
-            return _wait_for_slot(t, s, c, slot)
-        slot = slot + 1 if slot + 1 < rob.shape[1] else 0
-    op = t.code[instruction, OP]
+    place = m[c + ROB_HEAD]
+    for _ in range(m[c + ROB_COUNT]):
+        slot = c + ROB + place * ENTRY_SIZE
+        if m[slot + DONE_PS] >= now and _conflict(m, pending, slot, m[c + ORDERS_WRITES]):
+            return _wait_for_slot(m, c, slot)
+        place = place + 1 if place + 1 < m[c + ROB_SIZE] else 0
+    op = m[m[pending + INSTRUCTION] + OP]
     if op >= _FIRST_TRANSFER:
-        return _wait_until(s, c, now, core[c, TRANSFER_FREE_PS], t.period_ps[c], ON_TRANSFER)
+        return _wait_until(m, c, now, m[c + TRANSFER_FREE_PS] + m[c + PERIOD_PS], ON_TRANSFER)
     if op >= _FIRST_VECTOR:
-        return _wait_until(s, c, now, core[c, VECTOR_FREE_PS], t.period_ps[c], ON_VECTOR)
-    return _wait_until(s, c, now, core[c, LATCH_PS] - 1, 1, ON_LATCH)
+        return _wait_until(m, c, now, m[c + VECTOR_FREE_PS] + m[c + PERIOD_PS], ON_VECTOR)
+    return _wait_until(m, c, now, m[c + LATCH_PS], ON_LATCH)
 
 
 @_compiled
-def _retire(s: State, c: int, now: int) -> None:
+def _retire(m: Memory, c: int, now: int) -> None:
     """Drop the operations that left the reorder buffer, in order, at edges before `now`."""
-    core, rob = s.core, s.rob
-    while core[c, ROB_COUNT] > 0:
-        head = core[c, ROB_HEAD]
-        done, image = rob[c, head, DONE_PS], rob[c, head, OP_IMAGE]
-        if done >= now:
+    while m[c + ROB_COUNT] > 0:
+        head = m[c + ROB_HEAD]
+        slot = c + ROB + head * ENTRY_SIZE
+        if m[slot + DONE_PS] >= now:
             return
-        core[c, LEFT_PS] = max(core[c, LEFT_PS], done)
-        s.image_end_ps[image] = max(s.image_end_ps[image], core[c, LEFT_PS])
-        core[c, ROB_COUNT] -= 1
-        core[c, ROB_HEAD] = head + 1 if head + 1 < rob.shape[1] else 0
+        m[c + LEFT_PS] = max(m[c + LEFT_PS], m[slot + DONE_PS])
+        end = m[IMAGE_ENDS_PS] + m[slot + OP_IMAGE]
+        m[end] = max(m[end], m[c + LEFT_PS])
+        m[c + ROB_COUNT] -= 1
+        m[c + ROB_HEAD] = head + 1 if head + 1 < m[c + ROB_SIZE] else 0
 
 
 @_compiled
-def _wait_for_slot(t: Tables, s: State, c: int, slot: int) -> bool:
-    done = s.rob[c, slot, DONE_PS]
-    if done == NEVER:
-        s.core[c, BLOCK] = slot
+def _wait_for_slot(m: Memory, c: int, slot: int) -> bool:
+    if m[slot + DONE_PS] == NEVER:
+        m[c + BLOCK] = slot
     else:
-        _wake_front(s, c, done + t.period_ps[c])
+        _wake_front(m, c, m[slot + DONE_PS] + m[c + PERIOD_PS])
     return False
 
 
 @_compiled
-def _wait_until(s: State, c: int, now: int, free: int, period: int, block: int) -> bool:
-    """True if a unit that is free at the edge `free` can start at `now`."""
-    if free < now:
+def _wait_until(m: Memory, c: int, now: int, time: int, block: int) -> bool:
+    """True if a unit that can start at the edge `time` can do so now."""
+    if time <= now:
         return True
-    if free >= NEVER - 1:
-        s.core[c, BLOCK] = block
+    if time >= NEVER:
+        m[c + BLOCK] = block
     else:
-        _wake_front(s, c, free + period)
+        _wake_front(m, c, time)
     return False
 
 
 @_compiled
-def _conflict(s: State, c: int, slot: int, orders_writes: int) -> bool:
-    """Whether the pending operation must wait for an earlier one."""
-    if _meet(s, c, slot, WRITE, READ1) or _meet(s, c, slot, WRITE, READ2):
+def _conflict(m: Memory, a: int, b: int, orders_writes: int) -> bool:
+    """Whether the operation `a` must wait for the earlier `b`."""
+    if _meet(m, a + WRITE, b + READ1) or _meet(m, a + WRITE, b + READ2):
         return True
-    if _meet(s, c, slot, READ1, WRITE) or _meet(s, c, slot, READ2, WRITE):
+    if _meet(m, a + READ1, b + WRITE) or _meet(m, a + READ2, b + WRITE):
         return True
-    return orders_writes != 0 and _meet(s, c, slot, WRITE, WRITE)
+    return orders_writes != 0 and _meet(m, a + WRITE, b + WRITE)
 
 
 @_compiled
-def _meet(s: State, c: int, slot: int, mine: int, others: int) -> bool:
-    return (
-        s.pending[c, mine] <= s.rob[c, slot, others + 1]
-        and s.rob[c, slot, others] <= s.pending[c, mine + 1]
-    )
+def _meet(m: Memory, a: int, b: int) -> bool:
+    return m[a] <= m[b + 1] and m[b] <= m[a + 1]
 
 
 @_compiled
-def _dispatch(t: Tables, s: State, c: int, now: int) -> None:
-    core = s.core
-    slot = core[c, ROB_HEAD] + core[c, ROB_COUNT]
-    slot = slot if slot < s.rob.shape[1] else slot - s.rob.shape[1]
-    core[c, ROB_COUNT] += 1
-    for column in range(ENTRY_SIZE):
-        s.rob[c, slot, column] = s.pending[c, column]
-    s.rob[c, slot, START_PS] = now
-    instruction, row = s.pending[c, INSTRUCTION], s.pending[c, ROW]
-    s.pending[c, INSTRUCTION] = -1
-    op = t.code[instruction, OP]
+def _dispatch(m: Memory, c: int, now: int) -> None:
+    place = m[c + ROB_HEAD] + m[c + ROB_COUNT]
+    place = place if place < m[c + ROB_SIZE] else place - m[c + ROB_SIZE]
+    m[c + ROB_COUNT] += 1
+    slot, pending = c + ROB + place * ENTRY_SIZE, c + PENDING
+    for i in range(ENTRY_SIZE):
+        m[slot + i] = m[pending + i]
+    m[slot + START_PS] = now
+    m[pending + INSTRUCTION] = NOTHING
+    row, op = m[slot + ROW], m[m[slot + INSTRUCTION] + OP]
     if op >= _FIRST_TRANSFER:
-        core[c, TRANSFER_SLOT], core[c, TRANSFER_FREE_PS] = slot, NEVER
-        _start_transfer(t, s, c, op, now)
+        m[c + TRANSFER_SLOT], m[c + TRANSFER_FREE_PS] = slot, NEVER
+        _start_transfer(m, c, op, now)
     elif op >= _FIRST_VECTOR:
-        core[c, VECTOR_SLOT], core[c, VECTOR_FREE_PS] = slot, NEVER
-        read = _port(s, c, now, t.costs[row, READ_PS])
-        _wake(s, read + t.costs[row, COMPUTE_PS], 2 * len(s.core) + c)
+        m[c + VECTOR_SLOT], m[c + VECTOR_FREE_PS] = slot, NEVER
+        _wake_vector(m, c, _port(m, c, now, m[row + READ_PS]) + m[row + COMPUTE_PS])
     else:
-        if core[c, LATCH_SLOT] >= 0:
-            _start_latched(t, s, c, now)
-        core[c, LATCH_SLOT] = slot
-        _set_latch(t, s, c, now + t.period_ps[c])
+        if m[c + LATCH_SLOT] != NOTHING:
+            _start_latched(m, c, now)
+        m[c + LATCH_SLOT] = slot
+        _set_latch(m, c, now + m[c + PERIOD_PS])
 
 
 @_compiled
-def _port(s: State, c: int, now: int, duration: int) -> int:
+def _port(m: Memory, c: int, now: int, duration: int) -> int:
     """Queue a request at the local memory; when it ends."""
-    end = max(s.core[c, PORT_FREE_PS], now) + duration
-    s.core[c, PORT_FREE_PS] = end
+    end = max(m[c + PORT_FREE_PS], now) + duration
+    m[c + PORT_FREE_PS] = end
     return end
 
 
 @_compiled
-def _done(t: Tables, s: State, c: int, slot: int, unit: int, free: int, commit: int) -> None:
+def _done(m: Memory, c: int, slot: int, unit: int, free: int, commit: int) -> None:
     """An operation ends: its unit is free from the edge `free` on, `commit` retires it."""
-    rob, period = s.rob, t.period_ps[c]
-    rob[c, slot, DONE_PS] = commit + period
-    begin, instruction = rob[c, slot, START_PS], rob[c, slot, INSTRUCTION]
-    layer, block = t.code[instruction, LAYER], s.core[c, BLOCK]
-    s.busy_ps[c, unit] += free - begin
-    s.layer_span_ps[layer, 0] = min(s.layer_span_ps[layer, 0], begin)
-    s.layer_span_ps[layer, 1] = max(s.layer_span_ps[layer, 1], free)
-    if len(s.log) > 0:
-        log, line = s.log, s.top[LOG_SIZE]
-        log[line, LOG_CORE], log[line, LOG_UNIT], log[line, LOG_INSTRUCTION] = c, unit, instruction
-        log[line, LOG_START_PS], log[line, LOG_END_PS] = begin, free
-        s.top[LOG_SIZE] = line + 1
+    period, begin, instruction = m[c + PERIOD_PS], m[slot + START_PS], m[slot + INSTRUCTION]
+    m[slot + DONE_PS] = commit + period
+    m[c + BUSY_PS + unit] += free - begin
+    span = m[SPANS_PS] + 2 * m[instruction + LAYER]
+    m[span], m[span + 1] = min(m[span], begin), max(m[span + 1], free)
+    if m[LOG_END] > 0:
+        line = m[LOG]
+        m[line + LOG_CORE], m[line + LOG_UNIT] = m[c + NUMBER], unit
+        m[line + LOG_INSTRUCTION] = instruction
+        m[line + LOG_START_PS], m[line + LOG_END_PS] = begin, free
+        m[LOG] = line + LOG_SIZE
+    block = m[c + BLOCK]
     if block == slot:
-        _wake_front(s, c, commit + 2 * period)
+        _wake_front(m, c, commit + 2 * period)
     elif (block == ON_VECTOR and unit == VECTOR_UNIT) or (
         block == ON_TRANSFER and unit == TRANSFER_UNIT
     ):
-        _wake_front(s, c, free + period)
+        _wake_front(m, c, free + period)
 
 
 @_compiled
-def _edge(time: int, period: int) -> int:
-    """The first clock edge that is not before `time`."""
-    return -(-time // period) * period
+def _edge(m: Memory, c: int, time: int) -> int:
+    """The first clock edge of a core that is not before `time`."""
+    return -(-time // m[c + PERIOD_PS]) * m[c + PERIOD_PS]
 
 
 @_compiled
-def _next_edge(time: int, period: int) -> int:
-    """The first clock edge after `time`."""
-    return time // period * period + period
+def _next_edge(m: Memory, c: int, time: int) -> int:
+    """The first clock edge of a core after `time`."""
+    return time // m[c + PERIOD_PS] * m[c + PERIOD_PS] + m[c + PERIOD_PS]
 
 
 # vector unit and crossbar groups
 
 
 @_compiled
-def _end_vector(t: Tables, s: State, c: int, now: int) -> None:
+def _end_vector(m: Memory, c: int, now: int) -> None:
     """The result is computed: write it."""
-    slot = s.core[c, VECTOR_SLOT]
-    end = _port(s, c, now, t.costs[s.rob[c, slot, ROW], WRITE_PS])
-    free = _edge(end, t.period_ps[c])
-    s.core[c, VECTOR_FREE_PS] = free
-    _done(t, s, c, slot, VECTOR_UNIT, free, free)
+    slot = m[c + VECTOR_SLOT]
+    free = _edge(m, c, _port(m, c, now, m[m[slot + ROW] + WRITE_PS]))
+    m[c + VECTOR_FREE_PS] = free
+    _done(m, c, slot, VECTOR_UNIT, free, free)
 
 
 @_compiled
-def _set_latch(t: Tables, s: State, c: int, earliest: int) -> None:
+def _set_latch(m: Memory, c: int, earliest: int) -> None:
     """Start the latched product when all groups that share its crossbars are free."""
-    core = s.core
-    group = t.target[s.rob[c, core[c, LATCH_SLOT], INSTRUCTION]]
+    group = m[m[m[c + LATCH_SLOT] + INSTRUCTION] + TARGET]
     time = earliest
-    for i in range(t.sharing_start[group], t.sharing_start[group + 1]):
-        free = s.group[t.sharing[i], 1]
+    for i in range(m[group + SHARING], m[group + SHARING_END]):
+        free = m[m[i] + GROUP_FREE_PS]
         if free == NEVER:
-            core[c, LATCH_PS] = NEVER
+            m[c + LATCH_PS] = NEVER
             return
-        time = max(time, free + t.period_ps[c])
-    core[c, LATCH_PS] = time
-    _wake(s, time, 4 * len(s.core) + len(s.group) + c)
-    if core[c, BLOCK] == ON_LATCH:
-        _wake_front(s, c, time)
+        time = max(time, free + m[c + PERIOD_PS])
+    m[c + LATCH_PS] = time
+    _wake_latch(m, c, time)
+    if m[c + BLOCK] == ON_LATCH:
+        _wake_front(m, c, time)
 
 
 @_compiled
-def _start_latched(t: Tables, s: State, c: int, now: int) -> None:
-    core = s.core
-    slot = core[c, LATCH_SLOT]
-    if slot < 0 or core[c, LATCH_PS] != now:  # started already, at this edge, by the next dispatch
+def _start_latched(m: Memory, c: int, now: int) -> None:
+    slot = m[c + LATCH_SLOT]
+    if slot == NOTHING or m[c + LATCH_PS] != now:  # the next dispatch came before, at this edge
         return
-    core[c, LATCH_SLOT], core[c, LATCH_PS] = -1, 0
-    instruction, row = s.rob[c, slot, INSTRUCTION], s.rob[c, slot, ROW]
-    s.rob[c, slot, START_PS] = now
-    group = t.target[instruction]
-    s.group[group, 0], s.group[group, 1] = slot, NEVER
-    if t.code[instruction, OP] == _MVMUL:
-        now = _port(s, c, now, t.costs[row, READ_PS])
-    _wake(s, now + t.costs[row, COMPUTE_PS], 3 * len(s.core) + group)
+    m[c + LATCH_SLOT], m[c + LATCH_PS] = NOTHING, 0
+    m[slot + START_PS] = now
+    instruction, row = m[slot + INSTRUCTION], m[slot + ROW]
+    group = m[instruction + TARGET]
+    m[group + GROUP_SLOT], m[group + GROUP_FREE_PS] = slot, NEVER
+    if m[instruction + OP] == _MVMUL:
+        now = _port(m, c, now, m[row + READ_PS])
+    _wake_group(m, group, now + m[row + COMPUTE_PS])
 
 
 @_compiled
-def _end_product(t: Tables, s: State, group: int, now: int) -> None:
+def _end_product(m: Memory, group: int, now: int) -> None:
     """The product is computed: write it; groups of a core retire one a cycle."""
-    c, slot = t.group_core[group], s.group[group, 0]
-    core, period = s.core, t.period_ps[c]
-    if t.code[s.rob[c, slot, INSTRUCTION], OP] == _MVMUL:
-        now = _port(s, c, now, t.costs[s.rob[c, slot, ROW], WRITE_PS])
-    free = _edge(now, period)
-    s.group[group, 1] = free
-    core[c, LAST_COMMIT_PS] = max(free, core[c, LAST_COMMIT_PS] + period)
-    _done(t, s, c, slot, MATRIX_UNIT, free, core[c, LAST_COMMIT_PS])
-    if core[c, LATCH_SLOT] >= 0 and core[c, LATCH_PS] == NEVER:
-        _set_latch(t, s, c, free + period)
+    c, slot = m[group + GROUP_CORE], m[group + GROUP_SLOT]
+    if m[m[slot + INSTRUCTION] + OP] == _MVMUL:
+        now = _port(m, c, now, m[m[slot + ROW] + WRITE_PS])
+    free = _edge(m, c, now)
+    m[group + GROUP_FREE_PS] = free
+    commit = max(free, m[c + LAST_COMMIT_PS] + m[c + PERIOD_PS])
+    m[c + LAST_COMMIT_PS] = commit
+    _done(m, c, slot, MATRIX_UNIT, free, commit)
+    if m[c + LATCH_SLOT] != NOTHING and m[c + LATCH_PS] == NEVER:
+        _set_latch(m, c, free + m[c + PERIOD_PS])
 
 
 # the transfer unit
 
 
 @_compiled
-def _start_transfer(t: Tables, s: State, c: int, op: int, now: int) -> None:
-    core, slot = s.core, s.core[c, TRANSFER_SLOT]
-    instruction, row = s.rob[c, slot, INSTRUCTION], s.rob[c, slot, ROW]
-    costs, peer = t.costs, t.target[instruction]
+def _start_transfer(m: Memory, c: int, op: int, now: int) -> None:
+    slot = m[c + TRANSFER_SLOT]
+    instruction, row = m[slot + INSTRUCTION], m[slot + ROW]
+    peer = m[instruction + TARGET]
     if op == _LD:
-        _post(s, c, now, GLOBAL, 0, 0, costs[row, TRAVEL_PS], 0)
+        _post(m, c, now, GLOBAL, NOTHING, 0, m[row + TRAVEL_PS], 0)
     elif op == _ST:
-        _wake(s, _port(s, c, now, costs[row, READ_PS]), len(s.core) + c)
+        _wake_transfer(m, c, _port(m, c, now, m[row + READ_PS]))
     elif op == _SEND:
-        _post(s, c, now, READY, peer, 0, t.flit_ps[c, peer], t.period_ps[c])
+        _post(m, c, now, READY, peer, 0, _flit(m, c, peer), m[c + PERIOD_PS])
     elif op == _RECV:
-        core[c, RECEIVE_FROM] = peer
-        if s.core[peer, READY_AT] == c:
-            s.core[peer, READY_AT] = -1
-            _post(s, c, now, GO, peer, 0, t.flit_ps[c, peer], 0)
+        m[c + RECEIVE_FROM] = peer
+        if m[peer + READY_AT] == c:
+            m[peer + READY_AT] = NOTHING
+            _post(m, c, now, GO, peer, 0, _flit(m, c, peer), 0)
     elif op == _SYNC:
-        event = t.code[instruction, IMM]
-        _post(s, c, now, EVENT, peer, event, t.flit_ps[c, peer], 0)
-        _end_transfer(t, s, c, now + 2 * t.period_ps[c])
+        _post(m, c, now, EVENT, peer, m[instruction + IMM], _flit(m, c, peer), 0)
+        _end_transfer(m, c, now + 2 * m[c + PERIOD_PS])
     elif op == _WAIT:
-        core[c, WAIT_EVENT], core[c, WAIT_COUNT] = t.code[instruction, IMM], peer
-        _try_wait(t, s, c, now)
+        m[c + WAIT_EVENT], m[c + WAIT_COUNT] = m[instruction + IMM], peer
+        _try_wait(m, c, now)
     else:
         if op == _LMV:
-            _port(s, c, now, costs[row, READ_PS])
-        _end_transfer(t, s, c, _edge(_port(s, c, now, costs[row, WRITE_PS]), t.period_ps[c]))
+            _port(m, c, now, m[row + READ_PS])
+        _end_transfer(m, c, _edge(m, c, _port(m, c, now, m[row + WRITE_PS])))
 
 
 @_compiled
-def _continue_transfer(t: Tables, s: State, c: int, now: int) -> None:
+def _continue_transfer(m: Memory, c: int, now: int) -> None:
     """What was read from a memory is there."""
-    slot = s.core[c, TRANSFER_SLOT]
-    instruction, row = s.rob[c, slot, INSTRUCTION], s.rob[c, slot, ROW]
-    costs, op, peer = t.costs, t.code[instruction, OP], t.target[instruction]
-    if op == _LD:
-        _end_transfer(t, s, c, _edge(_port(s, c, now, costs[row, WRITE_PS]), t.period_ps[c]))
-    elif op == _ST:
-        _post(s, c, now, GLOBAL, 0, 0, costs[row, TRAVEL_PS], 0)
+    slot = m[c + TRANSFER_SLOT]
+    instruction, row = m[slot + INSTRUCTION], m[slot + ROW]
+    if m[instruction + OP] == _LD:
+        _end_transfer(m, c, _edge(m, c, _port(m, c, now, m[row + WRITE_PS])))
+    elif m[instruction + OP] == _ST:
+        _post(m, c, now, GLOBAL, NOTHING, 0, m[row + TRAVEL_PS], 0)
     else:
-        _post(s, c, now, DATA, peer, 0, costs[row, FLITS] * t.flit_ps[c, peer], 0)
+        peer = m[instruction + TARGET]
+        _post(m, c, now, DATA, peer, 0, m[row + FLITS] * _flit(m, c, peer), 0)
 
 
 @_compiled
-def _end_transfer(t: Tables, s: State, c: int, free: int) -> None:
-    s.core[c, TRANSFER_FREE_PS] = free
-    _done(t, s, c, s.core[c, TRANSFER_SLOT], TRANSFER_UNIT, free, free)
+def _end_transfer(m: Memory, c: int, free: int) -> None:
+    m[c + TRANSFER_FREE_PS] = free
+    _done(m, c, m[c + TRANSFER_SLOT], TRANSFER_UNIT, free, free)
 
 
 @_compiled
-def _try_wait(t: Tables, s: State, c: int, now: int) -> None:
-    core = s.core
-    event = core[c, WAIT_EVENT]
-    if event >= 0 and s.raised[c, event] >= core[c, WAIT_COUNT]:
-        s.raised[c, event] -= core[c, WAIT_COUNT]
-        core[c, WAIT_EVENT] = -1
-        _end_transfer(t, s, c, _next_edge(now, t.period_ps[c]))
+def _try_wait(m: Memory, c: int, now: int) -> None:
+    event = m[c + WAIT_EVENT]
+    if event != NO_EVENT and m[c + RAISED + event] >= m[c + WAIT_COUNT]:
+        m[c + RAISED + event] -= m[c + WAIT_COUNT]
+        m[c + WAIT_EVENT] = NO_EVENT
+        _end_transfer(m, c, _next_edge(m, c, now))
 
 
 # the switch of a core: a queue, one item under way at a time
 
 
 @_compiled
+def _flit(m: Memory, c: int, peer: int) -> int:
+    return m[m[FLITS_PS] + m[c + NUMBER] * m[CORE_COUNT] + m[peer + NUMBER]]
+
+
+@_compiled
 def _post(
-    s: State, c: int, now: int, kind: int, peer: int, amount: int, travel: int, handling: int
+    m: Memory, c: int, now: int, kind: int, peer: int, amount: int, travel: int, handling: int
 ) -> None:
     """Queue an item; it keeps the switch busy while it travels and is handled.
 
     While an access to the global memory is under way, whose end is not known, its transfer
     unit waits for it and nothing else is queued.
     """
-    core, items, top = s.core, s.items, s.top
-    index = top[FREE_ITEM]
-    top[FREE_ITEM] = items[index, NEXT]
-    top[FREE_ITEMS] -= 1
-    arrival = max(now, core[c, SWITCH_FREE_PS]) + travel
-    core[c, SWITCH_FREE_PS] = arrival + handling
-    items[index, KIND], items[index, PEER], items[index, AMOUNT] = kind, peer, amount
-    items[index, ARRIVAL_PS], items[index, NEXT] = arrival, -1
-    if core[c, ITEM_FIRST] < 0:
-        core[c, ITEM_FIRST] = index
-        _wake(s, arrival, c)
+    item = m[FREE_ITEM]
+    m[FREE_ITEM] = m[item + NEXT]
+    m[FREE_ITEMS] -= 1
+    arrival = max(now, m[c + SWITCH_FREE_PS]) + travel
+    m[c + SWITCH_FREE_PS] = arrival + handling
+    m[item + KIND], m[item + PEER], m[item + AMOUNT] = kind, peer, amount
+    m[item + ARRIVAL_PS], m[item + NEXT] = arrival, NOTHING
+    if m[c + ITEM_FIRST] == NOTHING:
+        m[c + ITEM_FIRST] = item
+        _wake_switch(m, c, arrival)
     else:
-        items[core[c, ITEM_LAST], NEXT] = index
-    core[c, ITEM_LAST] = index
+        m[m[c + ITEM_LAST] + NEXT] = item
+    m[c + ITEM_LAST] = item
 
 
 @_compiled
-def _arrive(t: Tables, s: State, c: int, now: int) -> None:
+def _arrive(m: Memory, c: int, now: int) -> None:
     """The first item of a switch reaches its target."""
-    core, items, top = s.core, s.items, s.top
-    index = core[c, ITEM_FIRST]
-    kind, peer, amount = items[index, KIND], items[index, PEER], items[index, AMOUNT]
-    following = items[index, NEXT]
-    core[c, ITEM_FIRST] = following
-    if following >= 0:
-        _wake(s, items[following, ARRIVAL_PS], c)
-    items[index, NEXT] = top[FREE_ITEM]
-    top[FREE_ITEM] = index
-    top[FREE_ITEMS] += 1
+    item = m[c + ITEM_FIRST]
+    kind, peer, following = m[item + KIND], m[item + PEER], m[item + NEXT]
+    m[c + ITEM_FIRST] = following
+    if following != NOTHING:
+        _wake_switch(m, c, m[following + ARRIVAL_PS])
+    m[item + NEXT] = m[FREE_ITEM]
+    m[FREE_ITEM] = item
+    m[FREE_ITEMS] += 1
     if kind == READY:
-        if core[peer, RECEIVE_FROM] == c:
-            _post(s, peer, now, GO, c, 0, t.flit_ps[peer, c], 0)
+        if m[peer + RECEIVE_FROM] == c:
+            _post(m, peer, now, GO, c, 0, _flit(m, peer, c), 0)
         else:
-            core[c, READY_AT] = peer
+            m[c + READY_AT] = peer
     elif kind == GO:
-        row = s.rob[peer, core[peer, TRANSFER_SLOT], ROW]
-        read = _port(s, peer, now, t.costs[row, READ_PS])
-        _wake(s, read, len(s.core) + peer)
-        _end_transfer(t, s, peer, _edge(read, t.period_ps[peer]))
+        read = _port(m, peer, now, m[m[m[peer + TRANSFER_SLOT] + ROW] + READ_PS])
+        _wake_transfer(m, peer, read)
+        _end_transfer(m, peer, _edge(m, peer, read))
     elif kind == DATA:
-        row = s.rob[peer, core[peer, TRANSFER_SLOT], ROW]
-        core[peer, RECEIVE_FROM] = -1
-        end = _port(s, peer, now, t.costs[row, WRITE_PS])
-        _end_transfer(t, s, peer, _edge(end, t.period_ps[peer]))
+        m[peer + RECEIVE_FROM] = NOTHING
+        end = _port(m, peer, now, m[m[m[peer + TRANSFER_SLOT] + ROW] + WRITE_PS])
+        _end_transfer(m, peer, _edge(m, peer, end))
     elif kind == EVENT:
-        s.raised[peer, amount] += 1
-        _try_wait(t, s, peer, now)
+        m[peer + RAISED + m[item + AMOUNT]] += 1
+        _try_wait(m, peer, now)
     else:
-        _access_global(t, s, c, now)
+        _access_global(m, c, now)
 
 
 @_compiled
-def _access_global(t: Tables, s: State, c: int, now: int) -> None:
-    slot = s.core[c, TRANSFER_SLOT]
-    instruction, row = s.rob[c, slot, INSTRUCTION], s.rob[c, slot, ROW]
-    end = max(s.top[GLOBAL_FREE_PS], now) + t.costs[row, GLOBAL_PS]
-    s.top[GLOBAL_FREE_PS] = end
-    s.core[c, SWITCH_FREE_PS] = end
-    if t.code[instruction, OP] == _LD:
-        _wake(s, end, len(s.core) + c)
+def _access_global(m: Memory, c: int, now: int) -> None:
+    slot = m[c + TRANSFER_SLOT]
+    end = max(m[GLOBAL_FREE_PS], now) + m[m[slot + ROW] + GLOBAL_PS]
+    m[GLOBAL_FREE_PS] = end
+    m[c + SWITCH_FREE_PS] = end
+    if m[m[slot + INSTRUCTION] + OP] == _LD:
+        _wake_transfer(m, c, end)
     else:
-        _end_transfer(t, s, c, _next_edge(end, t.period_ps[c]))
-
-
-@_compiled
-def retire_all(s: State) -> None:
-    """Let everything that is done leave the reorder buffers."""
-    for c in range(len(s.core)):
-        _retire(s, c, NEVER)
+        _end_transfer(m, c, _next_edge(m, c, end))

@@ -40,7 +40,8 @@ class CostTables:
     Attributes:
         pairs: Bit widths (in, out), none first, shape (pairs, 2).
         row: First row of each instruction, to which its pair is added; shape (n,).
-        target: As in `timing_kernel.Tables`.
+        target: Of `mvmul` and `mvwr` the row of their group, of `setbw` the index of its pair,
+            else `aux`; shape (n,).
         costs: Shape (rows, COST_SIZE).
         energies: Shape (rows, components), in pJ.
         layer: Of each row, shape (rows,).
@@ -195,8 +196,8 @@ def _fill_matrix(block: _Block, groups: Ints, shapes: Ints) -> None:
         block.spend(energy.mvwr_pj(block.kind, crossbars))
         return
     i, o = block.input_bytes, block.output_bytes
-    read = core.mvmul_read_bytes(i, row_blocks)
-    written = shapes[:, 1:] * core.mvmul_write_bytes(1, o)
+    read = core.mvmul_read_bytes(row_blocks * i)
+    written = core.mvmul_write_bytes(shapes[:, 1:] * o, 1)
     block.costs[..., k.READ_PS] = port.read_ps(read)
     block.costs[..., k.COMPUTE_PS] = core.mvm_ps(block.pairs[:, 0])
     block.costs[..., k.WRITE_PS] = port.write_ps(written)

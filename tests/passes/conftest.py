@@ -88,6 +88,7 @@ def _map(
     *,
     pins: Mapping[str, Sequence[Decision]] | None = None,
     pipeline: str = DEFAULT_PIPELINE,
+    effort: int = 0,
     **options: Any,
 ) -> Mapped:
     module = network.module.clone()
@@ -97,7 +98,7 @@ def _map(
             op.properties[type(decision).name.removeprefix("imc.")] = decision
     assert not pinned, f"no such layers: {pinned}"
     machine = load(machine) if isinstance(machine, str) else machine
-    context = CompileContext(machine, network.store.copy(), **options)
+    context = CompileContext(machine, network.store.copy(), effort=effort, **options)
     xdsl = XdslContext(context)
     for each in parse(pipeline):
         each.apply(xdsl, module)

@@ -233,7 +233,7 @@ def test_plan_bounds_and_simulation_agree(mapped, name, hardware, effort):
 @pytest.mark.parametrize("name", ["digits-mlp", "digits-cnn", "lenet", "bert-tiny"])
 def test_bounds_hold_with_operations_in_flight(map_network, named_network, name, hazards, rob_size):
     machine = vary(load("pimcomp"), {"core.rob_size": rob_size, "core.hazards": hazards})
-    mapping = map_network(named_network(name), machine, effort=0)
+    mapping = map_network(named_network(name), machine)
     planned = estimate(mapping.context, mapping.module)
     simulated = simulate(mapping.program, machine, images=6)
     assert simulated.interval_ns is not None
@@ -246,7 +246,7 @@ def test_bounds_hold_with_operations_in_flight(map_network, named_network, name,
 def test_bounds_of_convolutions_hold(map_nodes, make_conv, case, rob_size):
     machine = vary(load("isaac"), {**TINY, "core.rob_size": rob_size})
     shape, kernel, attributes = CONVOLUTIONS[case]
-    mapping = map_nodes(*make_conv(shape, kernel, **attributes), machine, effort=0)
+    mapping = map_nodes(*make_conv(shape, kernel, **attributes), machine)
     planned = estimate(mapping.context, mapping.module)
     simulated = simulate(mapping.program, machine, images=6)
     assert simulated.interval_ns is not None

@@ -1,0 +1,181 @@
+"""The memory of the timing kernel: its records laid out one behind the other."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imccompiler.cost.machine import MachineTiming
+from imccompiler.hardware.schema import Machine
+from imccompiler.program.artifact import Program
+from imccompiler.program.isa import COLUMNS, OP, Op
+from imccompiler.program.tiles import CORE, TILE, group_of_tiles
+from imccompiler.simulator import timing_kernel as k
+from imccompiler.simulator.timing_tables import CostTables
+
+Ints = NDArray[np.int64]
+
+_LOG_LINES = 1 << 15
+_PEERS = (Op.SEND, Op.RECV, Op.SYNC)
+
+
+class Memory:
+    """A laid-out memory and where its parts are.
+
+    Attributes:
+        words: The vector that the kernel works on.
+        log: Operations with their times, taken out of it so far.
+    """
+
+    def __init__(
+        self, program: Program, machine: Machine, costs: CostTables, *, images: int, events: bool
+    ) -> None:
+        self.log: list[Ints] = []
+        cores, groups = program.core_count, len(program.groups)
+        kinds = [machine.core_kinds[name] for name in machine.kind_of_core()[:cores]]
+        rob_size = np.array([kind.rob_size for kind in kinds], np.int64)
+        core_size = k.ROB + int(rob_size.max(initial=1)) * k.ENTRY_SIZE
+        sharing_start, sharing = _sharing(program)
+        sizes = {
+            "cores": cores * core_size,
+            "groups": groups * k.GROUP_SIZE,
+            "sharing": len(sharing),
+            "flits": cores * cores,
+            "code": len(program.code) * k.INSTRUCTION_SIZE,
+            "costs": costs.costs.size,
+            "spans": 2 * len(program.layers),
+            "image_ends": images,
+            "heap": 6 * cores + groups + 1,
+            "items": (4 * cores + 4) * k.ITEM_SIZE,
+            "log": _LOG_LINES * k.LOG_SIZE if events else 0,
+        }
+        ends = np.cumsum([k.HEADER_SIZE, *sizes.values()]).tolist()
+        self._places = {
+            name: slice(begin, end)
+            for name, begin, end in zip(sizes, ends[:-1], ends[1:], strict=True)
+        }
+        self._core_size = core_size
+        self.words = np.zeros(ends[-1], np.int64)
+        self._fill_header(cores, groups, images, events=events)
+        self._fill_cores(program, machine, rob_size)
+        self._fill_groups(program, sharing_start, sharing)
+        self._fill_code(program, costs)
+        times = MachineTiming.of(machine)
+        self.part("flits")[:] = times.network.core_flit_ps[:cores, :cores].reshape(-1)
+        self.part("costs")[:] = costs.costs.reshape(-1)
+        self.part("spans")[0::2] = k.NEVER
+        self._link_items(self._start("items"), len(self.part("items")) // k.ITEM_SIZE)
+
+    def part(self, name: str) -> Ints:
+        """A view of a part's words."""
+        return self.words[self._places[name]]
+
+    @property
+    def cores(self) -> Ints:
+        """A view of the cores' records, shape (cores, words of one)."""
+        return self.part("cores").reshape(-1, self._core_size)
+
+    @property
+    def code(self) -> Ints:
+        """A view of the instructions' records, shape (n, INSTRUCTION_SIZE)."""
+        return self.part("code").reshape(-1, k.INSTRUCTION_SIZE)
+
+    def index_of(self, instruction: int) -> int:
+        """The row of `Program.code` of an instruction's address."""
+        return (instruction - self._start("code")) // k.INSTRUCTION_SIZE
+
+    def add_items(self) -> None:
+        """More room in the switches, behind everything else."""
+        count = len(self.part("items")) // k.ITEM_SIZE
+        begin = len(self.words)
+        self.words = np.concatenate([self.words, np.zeros(count * k.ITEM_SIZE, np.int64)])
+        self._link_items(begin, count)
+
+    def take_log(self) -> None:
+        """Move the log out to make room."""
+        if self.words[k.LOG_END]:
+            begin, end = self._start("log"), int(self.words[k.LOG])
+            lines = self.words[begin:end].reshape(-1, k.LOG_SIZE).copy()
+            lines[:, k.LOG_INSTRUCTION] -= self._start("code")
+            lines[:, k.LOG_INSTRUCTION] //= k.INSTRUCTION_SIZE
+            self.log.append(lines)
+            self.words[k.LOG] = begin
+
+    def _start(self, name: str) -> int:
+        return self._places[name].start
+
+    def _fill_header(self, cores: int, groups: int, images: int, *, events: bool) -> None:
+        for word, value in {
+            k.CORES: self._start("cores"),
+            k.CORE_COUNT: cores,
+            k.CORE_SIZE: self._core_size,
+            k.GROUPS: self._start("groups"),
+            k.GROUP_COUNT: groups,
+            k.FLITS_PS: self._start("flits"),
+            k.SPANS_PS: self._start("spans"),
+            k.IMAGE_ENDS_PS: self._start("image_ends"),
+            k.IMAGES: images,
+            k.HEAP: self._start("heap"),
+            k.LOG: self._start("log"),
+            k.LOG_END: self._places["log"].stop if events else 0,
+        }.items():
+            self.words[word] = value
+
+    def _fill_cores(self, program: Program, machine: Machine, rob_size: Ints) -> None:
+        times, cores = MachineTiming.of(machine), self.cores
+        kinds = [machine.core_kinds[name] for name in times.core_kinds[: len(cores)]]
+        stream = self._start("code") + program.core_start * k.INSTRUCTION_SIZE
+        cores[:, k.NUMBER] = np.arange(len(cores))
+        cores[:, k.PERIOD_PS] = [times.core(c).period_ps for c in range(len(cores))]
+        cores[:, k.ROB_SIZE] = rob_size
+        cores[:, k.ORDERS_WRITES] = [kind.hazards == "exact" for kind in kinds]
+        cores[:, k.FIRST] = cores[:, k.PC] = stream[:-1]
+        cores[:, k.END] = stream[1:]
+        cores[:, k.WAIT_EVENT] = k.NO_EVENT
+
+    def _fill_groups(self, program: Program, sharing_start: Ints, sharing: Ints) -> None:
+        groups = self.part("groups").reshape(-1, k.GROUP_SIZE)
+        groups[:, k.GROUP_CORE] = self._core_address(program.groups[:, CORE])
+        groups[:, k.SHARING] = self._start("sharing") + sharing_start[:-1]
+        groups[:, k.SHARING_END] = self._start("sharing") + sharing_start[1:]
+        self.part("sharing")[:] = self._start("groups") + sharing * k.GROUP_SIZE
+
+    def _fill_code(self, program: Program, costs: CostTables) -> None:
+        code, op = self.code, program.code[:, OP]
+        code[:, : len(COLUMNS)] = program.code
+        code[:, k.COST_ROW] = self._start("costs") + costs.row * k.COST_SIZE
+        target, drives = costs.target.copy(), (op == Op.MVMUL) | (op == Op.MVWR)
+        target[drives] = self._start("groups") + target[drives] * k.GROUP_SIZE
+        target[op == Op.SETBW] *= k.COST_SIZE
+        names_core = np.isin(op, _PEERS)
+        target[names_core] = self._core_address(target[names_core])
+        code[:, k.TARGET] = target
+
+    def _core_address(self, number: NDArray[np.integer]) -> Ints:
+        return self._start("cores") + number.astype(np.int64) * self._core_size
+
+    def _link_items(self, begin: int, count: int) -> None:
+        """Put new items before the free ones."""
+        addresses = begin + np.arange(count) * k.ITEM_SIZE
+        self.words[addresses[:-1] + k.NEXT] = addresses[1:]
+        self.words[addresses[-1] + k.NEXT] = self.words[k.FREE_ITEM]
+        self.words[k.FREE_ITEM] = begin
+        self.words[k.FREE_ITEMS] += count
+
+
+def _sharing(program: Program) -> tuple[Ints, Ints]:
+    """Groups that have a tile on a crossbar of each group, itself included: starts and rows."""
+    owner = group_of_tiles(program)
+    places = program.tiles[:, [TILE["core"], TILE["crossbar"]]]
+    crossbars, index = np.unique(places, axis=0, return_inverse=True)
+    on_crossbar: list[set[int]] = [set() for _ in crossbars]
+    for place, group in zip(index.reshape(-1).tolist(), owner.tolist(), strict=True):
+        if group >= 0:
+            on_crossbar[place].add(group)
+    partners: list[set[int]] = [{group} for group in range(len(program.groups))]
+    for groups in on_crossbar:
+        if len(groups) > 1:
+            for group in groups:
+                partners[group] |= groups
+    start = np.concatenate([[0], np.cumsum([len(p) for p in partners])]).astype(np.int64)
+    return start, np.array([g for p in partners for g in sorted(p)], np.int64)
