@@ -174,15 +174,16 @@ def layer_blocks(
         PassError: A weight is wider than a crossbar, or the window has three axes.
     """
     kind = machine.main_kind
+    where = op.source.node if op.source is not None else op.name
     columns = outputs_per_crossbar(kind, weight_bits)
     if columns == 0:
         raise PassError(
             f"a weight of {weight_bits} bits takes more columns than a crossbar has",
-            where=str(op.source.node if op.source else op.name),
+            where=where,
             hint="use cells with more bits, fewer weight bits or wider crossbars",
         )
     if len(op.window.kernel) > 2:
-        raise PassError("windows of three axes are not supported yet", where=str(op.source))
+        raise PassError("windows of three axes are not supported yet", where=where)
     window = Window2d.of(op.window)
     shape = shape_of(op.weight)
     groups = op.window.groups
@@ -192,7 +193,7 @@ def layer_blocks(
         inputs, outputs = shape
     if unroll > 1:
         if groups > 1 or window.dilation[1] > 1:
-            raise PassError("grouped and dilated windows cannot be unrolled", where=str(op.source))
+            raise PassError("grouped and dilated windows cannot be unrolled", where=where)
         window = window.unrolled(unroll)
         outputs *= unroll
     in_per, out_per = inputs // groups, outputs // groups

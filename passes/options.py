@@ -1,10 +1,13 @@
-"""What replicating and splitting a layer costs and brings: the options that `replicate` chooses from."""
+"""What replicating and splitting a layer costs and brings: the options `replicate` has."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from imccompiler.cost.machine import MachineTiming
 from imccompiler.cost.rounding import PS_PER_NS
@@ -76,13 +79,13 @@ def _options_of(
             sizes = [p.crossbars(blocks.columns_per_crossbar) for p in parts]
             if max(sizes) > machine.main_kind.crossbars:
                 continue
-            for grid in _grids(whole.height, whole.width, machine.core_count // len(parts)):
+            grids = _grids(whole.height, whole.width, machine.core_count // len(parts))
+            if not grids:
+                continue
+            tiles = np.array([[-(-whole.height // y), -(-whole.width // x)] for y, x in grids])
+            found = part_times_ns(op, blocks, parts, tiles, row_split, times, machine)
+            for grid, busy in zip(grids, found.tolist(), strict=True):
                 copies = grid[0] * grid[1]
-                tile = whole._replace(
-                    y1=whole.y0 - (-whole.height // grid[0]),
-                    x1=whole.x0 - (-whole.width // grid[1]),
-                )
-                busy = part_time_ns(op, blocks, parts, tile, row_split, times, machine)
                 replication = Replication(copies, row_split, column_split, grid, blocks.unroll)
                 count = copies * len(parts)
                 options.append(
@@ -133,55 +136,89 @@ def part_time_ns(
     times: MachineTiming,
     machine: Machine,
 ) -> float:
-    """Busy time of one part for one image: windows, row-block sums, partial sums, completion."""
+    """Busy time of one part for one image if its tile of the output is `tile`."""
+    tiles = np.array([[tile.height, tile.width]])
+    return float(part_times_ns(op, blocks, parts, tiles, row_split, times, machine)[0])
+
+
+def part_times_ns(
+    op: MatmulOp,
+    blocks: LayerBlocks,
+    parts: list[Part],
+    tiles: NDArray[np.int64],
+    row_split: int,
+    times: MachineTiming,
+    machine: Machine,
+) -> NDArray[np.float64]:
+    """Busy time of the busiest part for one image, for tiles of several sizes.
+
+    It consists of windows, row-block sums, completion, input and partial sums.
+
+    Args:
+        op: The layer, quantised.
+        blocks: Its cut.
+        parts: Parts of one copy.
+        tiles: Rows and columns of the output's tiles, shape (tiles, 2).
+        row_split: Parts that share the row blocks of a column.
+        times: Of the machine.
+        machine: The machine.
+    """
     integer = op.integer
     if integer is None:
-        return 0.0
-    core = times.main
+        return np.zeros(len(tiles))
+    core, positions = times.main, tiles[:, 0] * tiles[:, 1]
     part = max(parts, key=lambda p: sum(len(c.stack) for c in p.calls))
     accumulator, product = byte_width(integer.accumulator_bits), byte_width(integer.product_bits)
     code = byte_width(machine.activation_bits)
-    reach = part.reach(blocks.window, tile)
-    gathered = gathered_bytes(part, blocks.window, reach)
+    widest = Box(0, int(tiles[:, 0].max()), 0, int(tiles[:, 1].max()), 0, part.columns)
     calls = [
         core.mvmul_ps(machine.activation_bits, columns, integer.accumulator_bits, rows)
         for rows, columns in part.shapes(blocks.columns_per_crossbar)
     ]
     in_flight = min(machine.main_kind.rob_size, len(calls))
-    window = max(max(calls), sum(calls) // in_flight) + core.lmv_ps(gathered)
-    elements = tile.positions * part.columns
+    gathered = gathered_bytes(part, blocks.window, part.reach(blocks.window, widest))
+    window = max(*calls, sum(calls) // in_flight) + core.lmv_ps(gathered)
+    elements = positions * part.columns
     own = -(-elements // row_split)
     add = core.vector_ps(own, 2, own * accumulator, own * accumulator)
-    total = tile.positions * window + add
+    total = positions * window + add
     total += (part.planes - 1) * core.vector_ps(
         elements, 2, elements * accumulator, elements * accumulator
     )
     total += core.vector_ps(own, 2, own * accumulator, own * product)
     total += core.vector_ps(own, 2, own * product, own * code)
-    total += _input_ps(blocks.window, tile, reach, times)
+    flit = times.network.mean_flit_ps
+    total += _input_ps(part, blocks.window, tiles, flit, times)
     if row_split > 1:
-        send, receive = _message_ps(own * accumulator, times)
+        send, receive = _message_ps(own * accumulator, flit, times)
         total += EXCHANGE_WEIGHT * (row_split - 1) * (send + receive + add)
     return total / PS_PER_NS
 
 
-def _input_ps(window: Window2d, tile: Box, reach: Box, times: MachineTiming) -> int:
-    """Time to send and receive the input of a tile.
+def _input_ps(
+    part: Part, window: Window2d, tiles: NDArray[np.int64], flit: int, times: MachineTiming
+) -> NDArray[np.int64]:
+    """Time to send and receive the input of tiles.
 
     If the input lies in tiles that make it as this tile's outputs lie to the window, a reach of r
     rows meets ceil((r - 1) / (rows * stride)) + 1 of them (no more than r), and so with columns;
     each sends its rows one by one.
     """
-    across = min(reach.width, -(-(reach.width - 1) // (tile.width * window.stride[1])) + 1)
-    pieces = reach.height * across
-    row_bytes = -(-reach.width // across) * reach.channels
-    return EXCHANGE_WEIGHT * pieces * sum(_message_ps(row_bytes, times))
+    taps = [last - first for first, last in (part.taps_y, part.taps_x)]
+    reach = (tiles - 1) * np.array(window.stride) + np.array(taps) * window.dilation + 1
+    height, width = reach[:, 0], reach[:, 1]
+    met = -(-(width - 1) // (tiles[:, 1] * window.stride[1])) + 1
+    across = np.minimum(width, met)
+    row_bytes = -(-width // across) * (part.channels[1] - part.channels[0])
+    send, receive = _message_ps(row_bytes, flit, times)
+    return EXCHANGE_WEIGHT * height * across * (send + receive)
 
 
-def _message_ps(size: int, times: MachineTiming) -> tuple[int, int]:
-    """Time of a message between two cores: for its sender and for its receiver."""
+def _message_ps(
+    size: NDArray[np.int64], flit: int, times: MachineTiming
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Time of messages between two cores: for their sender and for their receiver."""
     core, network = times.main, times.network
-    flit = network.mean_flit_ps
     send = 2 * flit + core.port.read_ps(size)
     return send, send + network.flits(size) * flit + core.port.write_ps(size)
 

@@ -96,7 +96,8 @@ def simulate(
     image_end = np.maximum.accumulate(run.image_end_ps) / _PS_PER_NS
     by_layer = _by_layer(program, costs, run.row_runs, run.runs) / images
     active = np.flatnonzero(np.diff(program.core_start)).tolist()
-    components = dict(zip(COMPONENTS, by_layer.sum(axis=0).tolist(), strict=True))
+    energies: list[float] = by_layer.sum(axis=0).tolist()
+    components: dict[str, float] = dict(zip(COMPONENTS, energies, strict=True))
     components["static"] = static_mw(machine, active) * float(image_end[-1]) / images
     return Timing(
         latency_ns=float(image_end[0]),

@@ -10,7 +10,18 @@ from numpy.typing import NDArray
 from imccompiler.errors import ProgramError
 from imccompiler.hardware.schema import Machine
 from imccompiler.program.artifact import Program
-from imccompiler.program.isa import AUX, IMM, LAYER, MAX_LOOP_DEPTH, OP, REGISTERS, Op
+from imccompiler.program.isa import (
+    AUX,
+    IMM,
+    LAYER,
+    MAX_LOOP_DEPTH,
+    OP,
+    RD,
+    REGISTERS,
+    RS1,
+    RS2,
+    Op,
+)
 from imccompiler.program.text import instruction_text
 from imccompiler.program.tiles import CORE, GROUP
 
@@ -51,8 +62,8 @@ def group_rows(program: Program, machine: Machine) -> NDArray[np.int64]:
     op, imm, aux = code[:, OP], code[:, IMM], code[:, AUX]
     core = core_of_instruction(program)
     _refuse(program, ~np.isin(op, _CODES), "is no instruction")
-    registers = code[:, 1:4]
-    _refuse(program, ((registers < 0) | (registers >= REGISTERS)).any(axis=1), "names no register")
+    for column in (RD, RS1, RS2):
+        _refuse(program, _outside(code[:, column], REGISTERS), "names no register")
     acts = op >= Op.MVMUL
     _refuse(program, acts & _outside(code[:, LAYER], len(program.layers)), "names no layer")
     _refuse(

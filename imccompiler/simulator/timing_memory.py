@@ -10,7 +10,7 @@ from imccompiler.hardware.schema import Machine
 from imccompiler.program.artifact import Program
 from imccompiler.program.isa import COLUMNS, OP, Op
 from imccompiler.program.tiles import CORE, TILE, group_of_tiles
-from imccompiler.simulator import timing_kernel as k
+from imccompiler.simulator import timing_records as r
 from imccompiler.simulator.timing_tables import CostTables
 
 Ints = NDArray[np.int64]
@@ -34,22 +34,22 @@ class Memory:
         cores, groups = program.core_count, len(program.groups)
         kinds = [machine.core_kinds[name] for name in machine.kind_of_core()[:cores]]
         rob_size = np.array([kind.rob_size for kind in kinds], np.int64)
-        core_size = k.ROB + int(rob_size.max(initial=1)) * k.ENTRY_SIZE
+        core_size = r.ROB + int(rob_size.max(initial=1)) * r.ENTRY_SIZE
         sharing_start, sharing = _sharing(program)
         sizes = {
             "cores": cores * core_size,
-            "groups": groups * k.GROUP_SIZE,
+            "groups": groups * r.GROUP_SIZE,
             "sharing": len(sharing),
             "flits": cores * cores,
-            "code": len(program.code) * k.INSTRUCTION_SIZE,
+            "code": len(program.code) * r.INSTRUCTION_SIZE,
             "costs": costs.costs.size,
             "spans": 2 * len(program.layers),
             "image_ends": images,
             "heap": 6 * cores + groups + 1,
-            "items": (4 * cores + 4) * k.ITEM_SIZE,
-            "log": _LOG_LINES * k.LOG_SIZE if events else 0,
+            "items": (4 * cores + 4) * r.ITEM_SIZE,
+            "log": _LOG_LINES * r.LOG_SIZE if events else 0,
         }
-        ends = np.cumsum([k.HEADER_SIZE, *sizes.values()]).tolist()
+        ends = np.cumsum([r.HEADER_SIZE, *sizes.values()]).tolist()
         self._places = {
             name: slice(begin, end)
             for name, begin, end in zip(sizes, ends[:-1], ends[1:], strict=True)
@@ -63,8 +63,8 @@ class Memory:
         times = MachineTiming.of(machine)
         self.part("flits")[:] = times.network.core_flit_ps[:cores, :cores].reshape(-1)
         self.part("costs")[:] = costs.costs.reshape(-1)
-        self.part("spans")[0::2] = k.NEVER
-        self._link_items(self._start("items"), len(self.part("items")) // k.ITEM_SIZE)
+        self.part("spans")[0::2] = r.NEVER
+        self._link_items(self._start("items"), len(self.part("items")) // r.ITEM_SIZE)
 
     def part(self, name: str) -> Ints:
         """A view of a part's words."""
@@ -78,89 +78,89 @@ class Memory:
     @property
     def code(self) -> Ints:
         """A view of the instructions' records, shape (n, INSTRUCTION_SIZE)."""
-        return self.part("code").reshape(-1, k.INSTRUCTION_SIZE)
+        return self.part("code").reshape(-1, r.INSTRUCTION_SIZE)
 
     def index_of(self, instruction: int) -> int:
         """The row of `Program.code` of an instruction's address."""
-        return (instruction - self._start("code")) // k.INSTRUCTION_SIZE
+        return (instruction - self._start("code")) // r.INSTRUCTION_SIZE
 
     def add_items(self) -> None:
         """More room in the switches, behind everything else."""
-        count = len(self.part("items")) // k.ITEM_SIZE
+        count = len(self.part("items")) // r.ITEM_SIZE
         begin = len(self.words)
-        self.words = np.concatenate([self.words, np.zeros(count * k.ITEM_SIZE, np.int64)])
+        self.words = np.concatenate([self.words, np.zeros(count * r.ITEM_SIZE, np.int64)])
         self._link_items(begin, count)
 
     def take_log(self) -> None:
         """Move the log out to make room."""
-        if self.words[k.LOG_END]:
-            begin, end = self._start("log"), int(self.words[k.LOG])
-            lines = self.words[begin:end].reshape(-1, k.LOG_SIZE).copy()
-            lines[:, k.LOG_INSTRUCTION] -= self._start("code")
-            lines[:, k.LOG_INSTRUCTION] //= k.INSTRUCTION_SIZE
+        if self.words[r.LOG_END]:
+            begin, end = self._start("log"), int(self.words[r.LOG])
+            lines = self.words[begin:end].reshape(-1, r.LOG_SIZE).copy()
+            lines[:, r.LOG_INSTRUCTION] -= self._start("code")
+            lines[:, r.LOG_INSTRUCTION] //= r.INSTRUCTION_SIZE
             self.log.append(lines)
-            self.words[k.LOG] = begin
+            self.words[r.LOG] = begin
 
     def _start(self, name: str) -> int:
         return self._places[name].start
 
     def _fill_header(self, cores: int, groups: int, images: int, *, events: bool) -> None:
         for word, value in {
-            k.CORES: self._start("cores"),
-            k.CORE_COUNT: cores,
-            k.CORE_SIZE: self._core_size,
-            k.GROUPS: self._start("groups"),
-            k.GROUP_COUNT: groups,
-            k.FLITS_PS: self._start("flits"),
-            k.SPANS_PS: self._start("spans"),
-            k.IMAGE_ENDS_PS: self._start("image_ends"),
-            k.IMAGES: images,
-            k.HEAP: self._start("heap"),
-            k.LOG: self._start("log"),
-            k.LOG_END: self._places["log"].stop if events else 0,
+            r.CORES: self._start("cores"),
+            r.CORE_COUNT: cores,
+            r.CORE_SIZE: self._core_size,
+            r.GROUPS: self._start("groups"),
+            r.GROUP_COUNT: groups,
+            r.FLITS_PS: self._start("flits"),
+            r.SPANS_PS: self._start("spans"),
+            r.IMAGE_ENDS_PS: self._start("image_ends"),
+            r.IMAGES: images,
+            r.HEAP: self._start("heap"),
+            r.LOG: self._start("log"),
+            r.LOG_END: self._places["log"].stop if events else 0,
         }.items():
             self.words[word] = value
 
     def _fill_cores(self, program: Program, machine: Machine, rob_size: Ints) -> None:
         times, cores = MachineTiming.of(machine), self.cores
         kinds = [machine.core_kinds[name] for name in times.core_kinds[: len(cores)]]
-        stream = self._start("code") + program.core_start * k.INSTRUCTION_SIZE
-        cores[:, k.NUMBER] = np.arange(len(cores))
-        cores[:, k.PERIOD_PS] = [times.core(c).period_ps for c in range(len(cores))]
-        cores[:, k.ROB_SIZE] = rob_size
-        cores[:, k.ORDERS_WRITES] = [kind.hazards == "exact" for kind in kinds]
-        cores[:, k.FIRST] = cores[:, k.PC] = stream[:-1]
-        cores[:, k.END] = stream[1:]
-        cores[:, k.WAIT_EVENT] = k.NO_EVENT
+        stream = self._start("code") + program.core_start * r.INSTRUCTION_SIZE
+        cores[:, r.NUMBER] = np.arange(len(cores))
+        cores[:, r.PERIOD_PS] = [times.core(c).period_ps for c in range(len(cores))]
+        cores[:, r.ROB_SIZE] = rob_size
+        cores[:, r.ORDERS_WRITES] = [kind.hazards == "exact" for kind in kinds]
+        cores[:, r.FIRST] = cores[:, r.PC] = stream[:-1]
+        cores[:, r.END] = stream[1:]
+        cores[:, r.WAIT_EVENT] = r.NO_EVENT
 
     def _fill_groups(self, program: Program, sharing_start: Ints, sharing: Ints) -> None:
-        groups = self.part("groups").reshape(-1, k.GROUP_SIZE)
-        groups[:, k.GROUP_CORE] = self._core_address(program.groups[:, CORE])
-        groups[:, k.SHARING] = self._start("sharing") + sharing_start[:-1]
-        groups[:, k.SHARING_END] = self._start("sharing") + sharing_start[1:]
-        self.part("sharing")[:] = self._start("groups") + sharing * k.GROUP_SIZE
+        groups = self.part("groups").reshape(-1, r.GROUP_SIZE)
+        groups[:, r.GROUP_CORE] = self._core_address(program.groups[:, CORE])
+        groups[:, r.SHARING] = self._start("sharing") + sharing_start[:-1]
+        groups[:, r.SHARING_END] = self._start("sharing") + sharing_start[1:]
+        self.part("sharing")[:] = self._start("groups") + sharing * r.GROUP_SIZE
 
     def _fill_code(self, program: Program, costs: CostTables) -> None:
         code, op = self.code, program.code[:, OP]
         code[:, : len(COLUMNS)] = program.code
-        code[:, k.COST_ROW] = self._start("costs") + costs.row * k.COST_SIZE
+        code[:, r.COST_ROW] = self._start("costs") + costs.row * r.COST_SIZE
         target, drives = costs.target.copy(), (op == Op.MVMUL) | (op == Op.MVWR)
-        target[drives] = self._start("groups") + target[drives] * k.GROUP_SIZE
-        target[op == Op.SETBW] *= k.COST_SIZE
+        target[drives] = self._start("groups") + target[drives] * r.GROUP_SIZE
+        target[op == Op.SETBW] *= r.COST_SIZE
         names_core = np.isin(op, _PEERS)
         target[names_core] = self._core_address(target[names_core])
-        code[:, k.TARGET] = target
+        code[:, r.TARGET] = target
 
     def _core_address(self, number: NDArray[np.integer]) -> Ints:
         return self._start("cores") + number.astype(np.int64) * self._core_size
 
     def _link_items(self, begin: int, count: int) -> None:
         """Put new items before the free ones."""
-        addresses = begin + np.arange(count) * k.ITEM_SIZE
-        self.words[addresses[:-1] + k.NEXT] = addresses[1:]
-        self.words[addresses[-1] + k.NEXT] = self.words[k.FREE_ITEM]
-        self.words[k.FREE_ITEM] = begin
-        self.words[k.FREE_ITEMS] += count
+        addresses = begin + np.arange(count) * r.ITEM_SIZE
+        self.words[addresses[:-1] + r.NEXT] = addresses[1:]
+        self.words[addresses[-1] + r.NEXT] = self.words[r.FREE_ITEM]
+        self.words[r.FREE_ITEM] = begin
+        self.words[r.FREE_ITEMS] += count
 
 
 def _sharing(program: Program) -> tuple[Ints, Ints]:

@@ -11,7 +11,8 @@ from imccompiler.errors import ProgramError
 from imccompiler.hardware.schema import Machine
 from imccompiler.program.artifact import Program
 from imccompiler.program.isa import AUX, IMM, OP, Op
-from imccompiler.simulator import timing_kernel as k
+from imccompiler.simulator import timing_kernel
+from imccompiler.simulator import timing_records as r
 from imccompiler.simulator.timing_check import where
 from imccompiler.simulator.timing_memory import Memory
 from imccompiler.simulator.timing_tables import CostTables
@@ -53,39 +54,39 @@ def run(program: Program, machine: Machine, costs: CostTables, *, images: int, e
             run takes seconds of simulated time.
     """
     memory = Memory(program, machine, costs, images=images, events=events)
-    k.start(memory.words)
-    while (status := k.run(memory.words)) != k.FINISHED:
-        if status == k.MORE_ITEMS:
+    timing_kernel.start(memory.words)
+    while (status := timing_kernel.run(memory.words)) != r.FINISHED:
+        if status == r.MORE_ITEMS:
             memory.add_items()
-        elif status == k.MORE_LOG:
+        elif status == r.MORE_LOG:
             memory.take_log()
-        elif status == k.NO_WIDTHS:
+        elif status == r.NO_WIDTHS:
             raise ProgramError(
                 "needs bit widths; is `setbw` missing?",
-                where=where(program, memory.index_of(int(memory.words[k.FAULT]))),
+                where=where(program, memory.index_of(int(memory.words[r.FAULT]))),
             )
         else:
-            raise ProgramError(f"runs for more than {k.LAST_PS / 1e12:.1f} simulated seconds")
-    k.retire_all(memory.words)
+            raise ProgramError(f"runs for more than {r.LAST_PS / 1e12:.1f} simulated seconds")
+    timing_kernel.retire_all(memory.words)
     memory.take_log()
     _check_finished(program, memory, images)
     return Run(
         image_end_ps=memory.part("image_ends"),
-        finish_ps=memory.cores[:, k.LEFT_PS],
-        busy_ps=memory.cores[:, k.BUSY_PS : k.BUSY_PS + 3],
+        finish_ps=memory.cores[:, r.LEFT_PS],
+        busy_ps=memory.cores[:, r.BUSY_PS : r.BUSY_PS + 3],
         span_ps=memory.part("spans").reshape(-1, 2),
-        runs=memory.code[:, k.RUNS],
-        row_runs=memory.part("costs").reshape(-1, k.COST_SIZE)[:, k.ROW_RUNS],
-        log=np.concatenate(memory.log) if events else np.zeros((0, k.LOG_SIZE), np.int64),
+        runs=memory.code[:, r.RUNS],
+        row_runs=memory.part("costs").reshape(-1, r.COST_SIZE)[:, r.ROW_RUNS],
+        log=np.concatenate(memory.log) if events else np.zeros((0, r.LOG_SIZE), np.int64),
     )
 
 
 def _check_finished(program: Program, memory: Memory, images: int) -> None:
     cores = memory.cores
-    fetched = (cores[:, k.IMAGE] == images - 1) & (cores[:, k.DECODED] == k.NOTHING)
-    fetched &= cores[:, k.PENDING + k.INSTRUCTION] == k.NOTHING
-    done = fetched & (cores[:, k.ROB_COUNT] == 0)
-    stuck = np.flatnonzero((cores[:, k.FIRST] < cores[:, k.END]) & ~done)
+    fetched = (cores[:, r.IMAGE] == images - 1) & (cores[:, r.DECODED] == r.NOTHING)
+    fetched &= cores[:, r.PENDING + r.INSTRUCTION] == r.NOTHING
+    done = fetched & (cores[:, r.ROB_COUNT] == 0)
+    stuck = np.flatnonzero((cores[:, r.FIRST] < cores[:, r.END]) & ~done)
     if len(stuck):
         lines = [_waiting(program, memory, core) for core in stuck[:_MOST_NAMED].tolist()]
         raise ProgramError(f"deadlock: {len(stuck)} cores wait for ever\n  " + "\n  ".join(lines))
@@ -94,13 +95,13 @@ def _check_finished(program: Program, memory: Memory, images: int) -> None:
 def _waiting(program: Program, memory: Memory, core: int) -> str:
     """What the oldest operation of a core waits for."""
     record = memory.cores[core]
-    oldest = k.ROB + int(record[k.ROB_HEAD]) * k.ENTRY_SIZE
-    instruction = memory.index_of(int(record[oldest + k.INSTRUCTION]))
+    oldest = r.ROB + int(record[r.ROB_HEAD]) * r.ENTRY_SIZE
+    instruction = memory.index_of(int(record[oldest + r.INSTRUCTION]))
     op, imm, aux = program.code[instruction, [OP, IMM, AUX]].tolist()
     if op == Op.SEND:
         reason = f"core {aux} to receive"
     elif op == Op.RECV:
         reason = f"core {aux} to send"
     else:
-        reason = f"event {imm} to count {aux}, not {int(record[k.RAISED + imm])}"
+        reason = f"event {imm} to count {aux}, not {int(record[r.RAISED + imm])}"
     return f"{where(program, instruction)} waits for {reason}"

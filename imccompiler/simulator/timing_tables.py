@@ -21,7 +21,7 @@ from imccompiler.hardware.schema import CoreKind, Machine
 from imccompiler.program.artifact import Function, Program
 from imccompiler.program.isa import AUX, IMM, LAYER, OP, RD, RS1, RS2, Op
 from imccompiler.program.tiles import CROSSBARS, OUTPUTS, ROWS, group_shapes
-from imccompiler.simulator import timing_kernel as k
+from imccompiler.simulator import timing_records as r
 from imccompiler.simulator.functions import operand_bytes
 from imccompiler.simulator.timing_check import core_of_instruction
 
@@ -77,8 +77,8 @@ def build(program: Program, machine: Machine, groups: Ints) -> CostTables:
     row = np.zeros(len(code), np.int64)
     row[acts] = (shape + 1) * len(pairs)
 
-    costs = np.zeros((len(shapes) + 1, len(pairs), k.COST_SIZE), np.int64)
-    costs[:, :, [k.READ1_EXTENT, k.READ2_EXTENT, k.WRITE_EXTENT]] = k.NO_RANGE
+    costs = np.zeros((len(shapes) + 1, len(pairs), r.COST_SIZE), np.int64)
+    costs[:, :, [r.READ1_EXTENT, r.READ2_EXTENT, r.WRITE_EXTENT]] = r.NO_RANGE
     energies = np.zeros((len(shapes) + 1, len(pairs), len(energy.COMPONENTS)))
     times = MachineTiming.of(machine)
     for number, code_of_op in np.unique(shapes[:, :2], axis=0).tolist():
@@ -99,7 +99,7 @@ def build(program: Program, machine: Machine, groups: Ints) -> CostTables:
         pairs=pairs,
         row=row,
         target=target,
-        costs=costs.reshape(-1, k.COST_SIZE),
+        costs=costs.reshape(-1, r.COST_SIZE),
         energies=energies.reshape(-1, len(energy.COMPONENTS)),
         layer=np.repeat(np.concatenate([[0], shapes[:, 4]]), len(pairs)),
         noc_pj=_message_energies(code, core, machine),
@@ -192,20 +192,20 @@ def _fill_matrix(block: _Block, groups: Ints, shapes: Ints) -> None:
     core, port = block.core, block.core.port
     crossbars, row_blocks = groups[:, CROSSBARS, None], shapes[:, :1]
     if block.op == Op.MVWR:
-        block.costs[..., k.COMPUTE_PS] = core.mvwr_ps()
+        block.costs[..., r.COMPUTE_PS] = core.mvwr_ps()
         block.spend(energy.mvwr_pj(block.kind, crossbars))
         return
     i, o = block.input_bytes, block.output_bytes
     read = core.mvmul_read_bytes(row_blocks * i)
     written = core.mvmul_write_bytes(shapes[:, 1:] * o, 1)
-    block.costs[..., k.READ_PS] = port.read_ps(read)
-    block.costs[..., k.COMPUTE_PS] = core.mvm_ps(block.pairs[:, 0])
-    block.costs[..., k.WRITE_PS] = port.write_ps(written)
+    block.costs[..., r.READ_PS] = port.read_ps(read)
+    block.costs[..., r.COMPUTE_PS] = core.mvm_ps(block.pairs[:, 0])
+    block.costs[..., r.WRITE_PS] = port.write_ps(written)
     block.spend(energy.mvm_pj(block.kind, block.pairs[:, 0], crossbars))
     block.spend(energy.local_memory_pj(block.kind, read, written))
     rows = core.rows * row_blocks if block.like_pimsim else groups[:, ROWS, None]
-    block.touch(k.READ1_EXTENT, RS1, rows * i)
-    block.touch(k.WRITE_EXTENT, RD, written if block.like_pimsim else groups[:, OUTPUTS, None] * o)
+    block.touch(r.READ1_EXTENT, RS1, rows * i)
+    block.touch(r.WRITE_EXTENT, RD, written if block.like_pimsim else groups[:, OUTPUTS, None] * o)
 
 
 def _fill_vector(block: _Block, n: Grid) -> None:
@@ -213,9 +213,9 @@ def _fill_vector(block: _Block, n: Grid) -> None:
     i, o = block.input_bytes, block.output_bytes
     second = n * (o if op == Op.VVACC else i if op <= Op.VVDMUL else 0 * i)
     written = n * (o if op in _WRITES_OUTPUT_WIDTH else i)
-    block.costs[..., k.READ_PS] = port.read_ps(n * i) + port.read_ps(second)
-    block.costs[..., k.COMPUTE_PS] = block.core.vector_compute_ps(n)
-    block.costs[..., k.WRITE_PS] = port.write_ps(written)
+    block.costs[..., r.READ_PS] = port.read_ps(n * i) + port.read_ps(second)
+    block.costs[..., r.COMPUTE_PS] = block.core.vector_compute_ps(n)
+    block.costs[..., r.WRITE_PS] = port.write_ps(written)
     block.spend(energy.vector_pj(block.kind, n))
     block.spend(energy.local_memory_pj(block.kind, n * i, written))
     block.spend(energy.local_memory_pj(block.kind, second, 0))
@@ -226,18 +226,18 @@ def _vector_ranges(block: _Block, n: Grid) -> None:
     op, i, o = block.op, block.input_bytes, block.output_bytes
     if block.like_pimsim and op == Op.VMV:  # pimsim-nn never looks at its operands
         return
-    block.touch(k.READ1_EXTENT, RS1, n * i)
+    block.touch(r.READ1_EXTENT, RS1, n * i)
     if op <= Op.VVDMUL:
-        block.touch(k.READ2_EXTENT, RS2, n * i)
+        block.touch(r.READ2_EXTENT, RS2, n * i)
     elif op == Op.VVACC:
-        block.touch(k.READ2_EXTENT, RD, n * o)
+        block.touch(r.READ2_EXTENT, RD, n * o)
     wide = op in _WRITES_OUTPUT_WIDTH or op in _ONE_RESULT
     if block.like_pimsim:  # and it takes another width here than for the time of these two
         wide = wide or op == Op.VRELU
         results = 1 if op == Op.VAVG else n
     else:
         results = 1 if op in _ONE_RESULT else n
-    block.touch(k.WRITE_EXTENT, RD, results * (o if wide else i))
+    block.touch(r.WRITE_EXTENT, RD, results * (o if wide else i))
 
 
 def _fill_functions(block: _Block, functions: Sequence[Function], n: Ints) -> None:
@@ -255,21 +255,21 @@ def _fill_functions(block: _Block, functions: Sequence[Function], n: Ints) -> No
         )
         sizes = [operand_bytes(operand) for operand in function.operands]
         written = operand_bytes(function.result)
-        one.costs[..., k.READ_PS] = sum(port.read_ps(size) for size in sizes)
-        one.costs[..., k.WRITE_PS] = port.write_ps(written)
+        one.costs[..., r.READ_PS] = sum(port.read_ps(size) for size in sizes)
+        one.costs[..., r.WRITE_PS] = port.write_ps(written)
         for size in sizes:
             one.spend(energy.local_memory_pj(block.kind, size, 0))
         one.spend(energy.local_memory_pj(block.kind, 0, written))
         if function.macs:
-            one.costs[..., k.COMPUTE_PS] = core.product_compute_ps(function.macs)
+            one.costs[..., r.COMPUTE_PS] = core.product_compute_ps(function.macs)
             one.spend(energy.product_pj(block.kind, function.macs))
         else:
-            one.costs[..., k.COMPUTE_PS] = core.function_compute_ps(elements)
+            one.costs[..., r.COMPUTE_PS] = core.function_compute_ps(elements)
             one.spend(energy.function_pj(block.kind, elements))
-        one.touch(k.READ1_EXTENT, RS1, sizes[0])
+        one.touch(r.READ1_EXTENT, RS1, sizes[0])
         if len(sizes) > 1:
-            one.touch(k.READ2_EXTENT, RS2, sum(sizes[1:]))
-        one.touch(k.WRITE_EXTENT, RD, written)
+            one.touch(r.READ2_EXTENT, RS2, sum(sizes[1:]))
+        one.touch(r.WRITE_EXTENT, RD, written)
 
 
 def _fill_transfer(block: _Block, n: Grid) -> None:
@@ -278,17 +278,17 @@ def _fill_transfer(block: _Block, n: Grid) -> None:
         return
     reads, writes = op in (Op.ST, Op.LMV, Op.SEND), op in (Op.LD, Op.LLDI, Op.LMV, Op.RECV)
     if reads:
-        costs[..., k.READ_PS] = port.read_ps(n)
+        costs[..., r.READ_PS] = port.read_ps(n)
     if writes:
-        costs[..., k.WRITE_PS] = port.write_ps(n)
-    costs[..., k.FLITS] = network.flits(n)
+        costs[..., r.WRITE_PS] = port.write_ps(n)
+    costs[..., r.FLITS] = network.flits(n)
     if op == Op.LD:
-        costs[..., k.TRAVEL_PS] = network.flits(1) * network.global_flit_ps
-        costs[..., k.GLOBAL_PS] = network.global_port.read_ps(n)
+        costs[..., r.TRAVEL_PS] = network.flits(1) * network.global_flit_ps
+        costs[..., r.GLOBAL_PS] = network.global_port.read_ps(n)
         block.spend(energy.ld_pj(block.machine, block.kind, n))
     elif op == Op.ST:
-        costs[..., k.TRAVEL_PS] = network.flits(n) * network.global_flit_ps
-        costs[..., k.GLOBAL_PS] = network.global_port.write_ps(n)
+        costs[..., r.TRAVEL_PS] = network.flits(n) * network.global_flit_ps
+        costs[..., r.GLOBAL_PS] = network.global_port.write_ps(n)
         block.spend(energy.st_pj(block.machine, block.kind, n))
     else:
         block.spend(energy.local_memory_pj(block.kind, n * reads, n * writes))
@@ -298,7 +298,7 @@ def _fill_transfer(block: _Block, n: Grid) -> None:
 def _transfer_ranges(block: _Block, n: Grid, *, reads: bool, writes: bool) -> None:
     at_zero = block.like_pimsim and block.op in (Op.LD, Op.ST)  # whatever the address
     if reads:
-        block.touch(k.READ1_EXTENT, k.AT_ZERO if at_zero else RS1, n)
+        block.touch(r.READ1_EXTENT, r.AT_ZERO if at_zero else RS1, n)
     if writes:
         one_byte = block.like_pimsim and block.op == Op.LLDI
-        block.touch(k.WRITE_EXTENT, k.AT_ZERO if at_zero else RD, 1 if one_byte else n)
+        block.touch(r.WRITE_EXTENT, r.AT_ZERO if at_zero else RD, 1 if one_byte else n)
