@@ -18,7 +18,7 @@ help:
 	@echo "make clean   remove .venv, demo and everything that tools left behind"
 
 demo: .venv/search.stamp
-	rm -rf demo/study
+	rm -rf demo/study && mkdir -p demo
 	$(BIN)/imcc compile digits-cnn --hardware isaac --calibration $(DIGITS)/calibration.npz --check -o demo/digits-cnn
 	$(BIN)/imcc run demo/digits-cnn --input $(DIGITS)/heldout.npz --ideal --compare
 	$(BIN)/imcc run demo/digits-cnn --input $(DIGITS)/heldout.npz

@@ -80,7 +80,7 @@ def _allocate(context: CompileContext, plan: Planned) -> Allocation:
                     levers=(
                         "use a larger local memory",
                         "spread layers over more cores",
-                        "use a finer grain: schedule{grain=4}",
+                        "cut layers into more pieces: schedule{grain=12}",
                     ),
                     where=f"core {c}",
                 )

@@ -7,17 +7,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imccompiler.hardware.schema import Machine
 from imccompiler.ir.store import WeightStore
 from imccompiler.passes.blocks import RowBlock, block_matrix
 from imccompiler.passes.build import Built, PlacedPart
+from imccompiler.passes.packing import Rectangle, pack
+from imccompiler.program.artifact import GROUP_COLUMNS, TILE_COLUMNS
+from imccompiler.program.tiles import TILE, TILES
 
 Tables = tuple[NDArray[np.int32], NDArray[np.int32], dict[str, NDArray[Any]]]
 
 
-def crossbar_tables(built: Built, store: WeightStore) -> Tables:
+def crossbar_tables(built: Built, machine: Machine, store: WeightStore) -> Tables:
     """Groups and tiles (columns as in `program/artifact.py`) and matrices by name.
 
-    Every tile gets a crossbar of its own. Copies share their matrices.
+    Copies share their matrices. Where a core does one thing at a time, small tiles share
+    crossbars, which costs nothing; elsewhere every tile has a crossbar of its own, so that
+    groups can work at once.
     """
     matrices: dict[str, NDArray[Any]] = {}
     index: dict[str, int] = {}
@@ -67,11 +73,32 @@ def crossbar_tables(built: Built, store: WeightStore) -> Tables:
                     crossbar += 1
                 first_input += block.rows
             next_crossbar[placed.core] = crossbar
-    return (
-        np.array(groups, np.int32).reshape(-1, 7),
-        np.array(tiles, np.int32).reshape(-1, 11),
-        matrices,
-    )
+    table = np.array(tiles, np.int32).reshape(-1, len(TILE_COLUMNS))
+    if machine.main_kind.rob_size == 1:
+        owner = np.repeat(np.arange(len(groups)), [g[TILES] for g in groups])
+        _share_crossbars(table, owner, machine)
+    return np.array(groups, np.int32).reshape(-1, len(GROUP_COLUMNS)), table, matrices
+
+
+def _share_crossbars(table: NDArray[np.int32], owner: NDArray[np.int64], machine: Machine) -> None:
+    """Pack the tiles of each core; `owner` is the group of each tile."""
+    kind = machine.main_kind
+    per_weight = kind.columns_per_weight(machine.weight_bits)
+    core, rows, columns = (table[:, TILE[n]] for n in ("core", "rows", "columns"))
+    for number in np.unique(core).tolist():
+        mine = np.flatnonzero(core == number)
+        rectangles = [
+            Rectangle(*item)
+            for item in zip(
+                owner[mine].tolist(),
+                rows[mine].tolist(),
+                (columns[mine] * per_weight).tolist(),
+                strict=True,
+            )
+        ]
+        spots = np.array(pack(rectangles, kind.crossbar.rows, kind.crossbar.columns), np.int32)
+        for index, name in enumerate(("crossbar", "row_offset", "column_offset")):
+            table[mine, TILE[name]] = spots[:, index]
 
 
 def _matrix(placed: PlacedPart, store: WeightStore, pack: int, block: RowBlock) -> NDArray[Any]:

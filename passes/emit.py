@@ -37,7 +37,7 @@ class EmitPass(ImcPass):
         places = allocation(context, module)
         code, core_start = link(plan, places, context.machine.core_count)
         built = plan.built
-        groups, tiles, matrices = crossbar_tables(built, context.store)
+        groups, tiles, matrices = crossbar_tables(built, context.machine, context.store)
         images = tuple(
             (built.graph.buffer_core[b], int(places.address[b]), data)
             for b, data in built.graph.constants.items()

@@ -473,47 +473,47 @@ def _post(
     While an access to the global memory is under way, whose end is not known, its transfer
     unit waits for it and nothing else is queued.
     """
-    item = m[FREE_ITEM]
-    m[FREE_ITEM] = m[item + NEXT]
-    m[FREE_ITEMS] -= 1
-    arrival = max(now, m[c + SWITCH_FREE_PS]) + travel
-    m[c + SWITCH_FREE_PS] = arrival + handling
-    m[item + KIND], m[item + PEER], m[item + AMOUNT] = kind, peer, amount
-    m[item + ARRIVAL_PS], m[item + NEXT] = arrival, NOTHING
-    if m[c + ITEM_FIRST] == NOTHING:
-        m[c + ITEM_FIRST] = item
+    item = m[r.FREE_ITEM]
+    m[r.FREE_ITEM] = m[item + r.NEXT]
+    m[r.FREE_ITEMS] -= 1
+    arrival = max(now, m[c + r.SWITCH_FREE_PS]) + travel
+    m[c + r.SWITCH_FREE_PS] = arrival + handling
+    m[item + r.KIND], m[item + r.PEER], m[item + r.AMOUNT] = kind, peer, amount
+    m[item + r.ARRIVAL_PS], m[item + r.NEXT] = arrival, r.NOTHING
+    if m[c + r.ITEM_FIRST] == r.NOTHING:
+        m[c + r.ITEM_FIRST] = item
         wake_switch(m, c, arrival)
     else:
-        m[m[c + ITEM_LAST] + NEXT] = item
-    m[c + ITEM_LAST] = item
+        m[m[c + r.ITEM_LAST] + r.NEXT] = item
+    m[c + r.ITEM_LAST] = item
 
 
 @compiled
 def _arrive(m: Memory, c: int, now: int) -> None:
     """The first item of a switch reaches its target."""
-    item = m[c + ITEM_FIRST]
-    kind, peer, following = m[item + KIND], m[item + PEER], m[item + NEXT]
-    m[c + ITEM_FIRST] = following
-    if following != NOTHING:
-        wake_switch(m, c, m[following + ARRIVAL_PS])
-    m[item + NEXT] = m[FREE_ITEM]
-    m[FREE_ITEM] = item
-    m[FREE_ITEMS] += 1
-    if kind == READY:
-        if m[peer + RECEIVE_FROM] == c:
-            _post(m, peer, now, GO, c, 0, _flit(m, peer, c), 0)
+    item = m[c + r.ITEM_FIRST]
+    kind, peer, following = m[item + r.KIND], m[item + r.PEER], m[item + r.NEXT]
+    m[c + r.ITEM_FIRST] = following
+    if following != r.NOTHING:
+        wake_switch(m, c, m[following + r.ARRIVAL_PS])
+    m[item + r.NEXT] = m[r.FREE_ITEM]
+    m[r.FREE_ITEM] = item
+    m[r.FREE_ITEMS] += 1
+    if kind == r.READY:
+        if m[peer + r.RECEIVE_FROM] == c:
+            _post(m, peer, now, r.GO, c, 0, _flit(m, peer, c), 0)
         else:
-            m[c + READY_AT] = peer
-    elif kind == GO:
-        read = _port(m, peer, now, m[m[m[peer + TRANSFER_SLOT] + ROW] + READ_PS])
+            m[c + r.READY_AT] = peer
+    elif kind == r.GO:
+        read = _port(m, peer, now, m[m[m[peer + r.TRANSFER_SLOT] + r.ROW] + r.READ_PS])
         wake_transfer(m, peer, read)
         _end_transfer(m, peer, _edge(m, peer, read))
-    elif kind == DATA:
-        m[peer + RECEIVE_FROM] = NOTHING
-        end = _port(m, peer, now, m[m[m[peer + TRANSFER_SLOT] + ROW] + WRITE_PS])
+    elif kind == r.DATA:
+        m[peer + r.RECEIVE_FROM] = r.NOTHING
+        end = _port(m, peer, now, m[m[m[peer + r.TRANSFER_SLOT] + r.ROW] + r.WRITE_PS])
         _end_transfer(m, peer, _edge(m, peer, end))
-    elif kind == EVENT:
-        m[peer + RAISED + m[item + AMOUNT]] += 1
+    elif kind == r.EVENT:
+        m[peer + r.RAISED + m[item + r.AMOUNT]] += 1
         _try_wait(m, peer, now)
     else:
         _access_global(m, c, now)
@@ -521,11 +521,11 @@ def _arrive(m: Memory, c: int, now: int) -> None:
 
 @compiled
 def _access_global(m: Memory, c: int, now: int) -> None:
-    slot = m[c + TRANSFER_SLOT]
-    end = max(m[GLOBAL_FREE_PS], now) + m[m[slot + ROW] + GLOBAL_PS]
-    m[GLOBAL_FREE_PS] = end
-    m[c + SWITCH_FREE_PS] = end
-    if m[m[slot + INSTRUCTION] + OP] == _LD:
+    slot = m[c + r.TRANSFER_SLOT]
+    end = max(m[r.GLOBAL_FREE_PS], now) + m[m[slot + r.ROW] + r.GLOBAL_PS]
+    m[r.GLOBAL_FREE_PS] = end
+    m[c + r.SWITCH_FREE_PS] = end
+    if m[m[slot + r.INSTRUCTION] + OP] == _LD:
         wake_transfer(m, c, end)
     else:
         _end_transfer(m, c, _next_edge(m, c, end))

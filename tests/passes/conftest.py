@@ -15,6 +15,7 @@ from imccompiler.frontend import Network, load_onnx
 from imccompiler.hardware.load import load, vary
 from imccompiler.hardware.schema import Machine
 from imccompiler.ir.decision import Decision
+from imccompiler.ir.decisions import Replication
 from imccompiler.ir.verify import verify
 from imccompiler.passes.base import CompileContext, XdslContext
 from imccompiler.passes.build import layer_name
@@ -59,14 +60,14 @@ class Mapped:
         return found
 
     def codes(self, images: int = 1, seed: int = 0) -> dict[str, np.ndarray]:
-        """Random input codes over all of their range."""
+        """Random input codes over all of their range; tokens, which are wide, are below 1,000."""
         rng = np.random.default_rng(seed)
-        return {
-            p.name: rng.integers(
-                p.quantization.low, p.quantization.high + 1, (images, *p.shape)
-            ).astype(np.int64)
-            for p in self.program.inputs
-        }
+        codes: dict[str, np.ndarray] = {}
+        for p in self.program.inputs:
+            low, high = p.quantization.low, p.quantization.high + 1
+            low, high = (0, 1000) if p.quantization.bits > 8 else (low, high)
+            codes[p.name] = rng.integers(low, high, (images, *p.shape))
+        return codes
 
     def differing(self, program: Program | None = None, *, seed: int = 0) -> int:
         """Output codes in which the executed program differs from the reference."""
@@ -108,12 +109,13 @@ def _map(
 
 @cache
 def _mapped(name: str, hardware: str, effort: int) -> Mapped:
-    return _map(_network(name), hardware, effort=effort)
+    pipeline = DEFAULT_PIPELINE.replace("schedule", "schedule{solver_tasks=0}")
+    return _map(_network(name), hardware, effort=effort, pipeline=pipeline)
 
 
 @pytest.fixture(scope="session")
 def mapped() -> Callable[[str, str, int], Mapped]:
-    """A named network on a preset at an effort; do not change it."""
+    """A named network on a preset at an effort, without a solver; do not change it."""
     return lambda name, hardware, effort=0: _mapped(name, hardware, effort)
 
 
@@ -170,3 +172,22 @@ def make_conv() -> Callable[..., tuple[Any, Any, Any]]:
         return [node], {"x": shape}, weights
 
     return make
+
+
+@pytest.fixture(scope="session")
+def solved(map_nodes: Callable[..., Mapped]) -> Callable[[int], Mapped]:
+    """A perceptron of two layers on four cores, small enough to be solved to the optimum."""
+    from onnx import helper  # noqa: PLC0415
+
+    def run(effort: int) -> Mapped:
+        rng = np.random.default_rng(0)
+        weights = {n: rng.standard_normal((64, 64)).astype(np.float32) for n in "ab"}
+        nodes = [
+            helper.make_node("MatMul", ["x", "a"], ["h"], "first"),
+            helper.make_node("MatMul", ["h", "b"], ["y"], "second"),
+        ]
+        pins = {"first": (Replication(1, 1, 2),), "second": (Replication(1, 1, 2),)}
+        machine = vary(load("pimcomp"), {"chip.grid": [2, 2]})
+        return map_nodes(nodes, {"x": (1, 64)}, weights, machine, effort=effort, pins=pins)
+
+    return run

@@ -208,13 +208,14 @@ def computes_of_one_core(graph):
 # ---- the pass
 
 
-def test_the_solver_is_tried_on_small_graphs_only(map_network, named_network):
-    network = named_network("digits-mlp")
-    mapping = map_network(network, "pimcomp", effort=1)
+def test_small_graphs_are_solved(solved):
+    mapping = solved(1)
     (record,) = [r for r in mapping.context.solver_records if r.pass_name == "schedule"]
     assert record.solver == "CP-SAT"
     assert record.bound <= record.value + HAIR
-    heuristic = map_network(network, "pimcomp", effort=0)
+    assert record.status == "optimal"
+    assert mapping.differing() == 0
+    heuristic = solved(0)
     (listing,) = [r for r in heuristic.context.solver_records if r.pass_name == "schedule"]
     assert listing.solver == "list scheduling"
     assert record.value <= listing.value + HAIR
