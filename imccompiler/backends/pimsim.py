@@ -1,8 +1,7 @@
 """Writes a program for pimsim-nn, which then judges it independently of this compiler.
 
-pimsim-nn (https://github.com/wangxy-2000/pimsim-nn at 3e3442b) checks next to nothing, so
-everything that it would accept silently and time wrongly is checked here. See `docs/program.md`,
-section pimsim-nn.
+pimsim-nn (SystemC, cycle level; read at 3e3442b) checks next to nothing, so everything that it
+would accept silently and time wrongly is checked here. See `docs/pimsim.md`.
 """
 
 from __future__ import annotations
@@ -10,23 +9,33 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
+from imccompiler.backends.pimsim_check import (
+    Exchanges,
+    check_capacity,
+    check_operations,
+    check_widths,
+    group_maps,
+)
 from imccompiler.backends.pimsim_machine import chip, network
-from imccompiler.backends.pimsim_stream import Messages, check_operations, unroll
-from imccompiler.errors import DoesNotFitError, ProgramError
+from imccompiler.backends.pimsim_text import formats, render
+from imccompiler.backends.pimsim_unroll import unrolled, unrolled_cores
+from imccompiler.errors import ProgramError
 from imccompiler.hardware.schema import Machine
 from imccompiler.program.artifact import Program
-from imccompiler.program.tiles import CORE, CROSSBARS, GROUP, TILE
+from imccompiler.program.isa import MATRIX_OPS, OP, Code, Op
+
+__all__ = ["CHIP_FILE", "NETWORK_FILE", "PROGRAM_FILE", "Summary", "unrolled", "write"]
 
 PROGRAM_FILE, CHIP_FILE, NETWORK_FILE = "program.json.gz", "chip.json", "network.json"
 
-_COMPRESSION = 4
-_BYTES_PER_KIB = 1024
+_COMPRESSION = 4  # a thirteenth of the text; 6 takes half as long again for a seventh less
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,80 +68,55 @@ def write(
         rob_size: Operations in flight in place of the machine's.
 
     Raises:
-        ProgramError: pimsim-nn lacks an operation, or messages do not match.
+        ProgramError: pimsim-nn lacks an operation (names layer and operator), or what cores
+            exchange does not match.
         HardwareError: pimsim-nn cannot describe the machine.
         DoesNotFitError: Cores, crossbars or local memory do not suffice.
     """
-    used = np.flatnonzero(np.diff(program.core_start)).tolist()
-    if not used:
-        raise ProgramError("the program has no instructions")
-    _check_capacity(program, machine)
+    check_capacity(program, machine)
     check_operations(program)
+    active = active_cores(program)
+    if not active:
+        raise ProgramError("no core has an operation to do")
     folder.mkdir(parents=True, exist_ok=True)
-    chip_text = json.dumps(chip(machine, used[-1] + 1, rob_size, NETWORK_FILE), indent=1)
+    chip_text = json.dumps(chip(machine, active[-1] + 1, rob_size, NETWORK_FILE), indent=1)
     (folder / CHIP_FILE).write_text(chip_text + "\n", encoding="utf-8")
     (folder / NETWORK_FILE).write_text(json.dumps(network(machine)) + "\n", encoding="utf-8")
     with (
         (folder / PROGRAM_FILE).open("wb") as raw,
         gzip.GzipFile("", "wb", _COMPRESSION, raw, mtime=0) as packed,
-        io.TextIOWrapper(packed, encoding="ascii", write_through=False) as file,
+        io.TextIOWrapper(packed, encoding="ascii") as file,
     ):
-        return _write_program(program, machine, used, file)
+        return _write_program(program, machine, active, file)
 
 
-def _write_program(
-    program: Program, machine: Machine, used: list[int], file: io.TextIOWrapper
-) -> Summary:
-    config = {"core_cnt": used[-1] + 1, "array_group_map": _group_maps(program, used)}
+def active_cores(program: Program) -> list[int]:
+    """Cores that have an operation to do: the others are left out."""
+    operations = np.flatnonzero(program.code[:, OP] >= min(MATRIX_OPS))
+    return np.unique(np.searchsorted(program.core_start, operations, side="right") - 1).tolist()
+
+
+def _write_program(program: Program, machine: Machine, active: list[int], file: IO[str]) -> Summary:
+    config = {"core_cnt": active[-1] + 1, "array_group_map": group_maps(program, active)}
     file.write('{"config":' + json.dumps(config, separators=(",", ":")))
-    counts: Counter[str] = Counter()
-    messages = Messages()
-    for core in used:
-        separator = f',\n"core{core}":[\n'
-        for operation, text in unroll(program, machine, core, messages):
-            file.write(separator)
-            file.write(text)
-            separator = ",\n"
-            counts[operation] += 1
+    kind = machine.main_kind
+    written = formats(kind.columns_per_weight(program.weight_bits) * kind.cell.bits)
+    counts = np.zeros(max(Op) + 1, np.int64)
+    for core, code in _checked(program):
+        file.write(f',\n"core{core}":[\n')
+        file.write(render(code, written))
         file.write("]")
+        counts += np.bincount(code[:, OP], minlength=len(counts))
     file.write("}\n")
-    messages.check()
-    return Summary(len(used), counts.total(), dict(sorted(counts.items())))
+    operations = {Op(op).name.lower(): int(counts[op]) for op in np.flatnonzero(counts).tolist()}
+    return Summary(len(active), int(counts.sum()), operations)
 
 
-def _group_maps(program: Program, used: list[int]) -> dict[str, list[int]]:
-    """Crossbars of every group of each core, 0 for numbers that are not in use."""
-    maps: dict[str, list[int]] = {}
-    for core in used:
-        groups = program.groups[program.groups[:, CORE] == core]
-        crossbars = np.zeros(int(groups[:, GROUP].max(initial=-1)) + 1, np.int64)
-        crossbars[groups[:, GROUP]] = groups[:, CROSSBARS]
-        maps[f"core{core}"] = crossbars.tolist()
-    return maps
-
-
-def _check_capacity(program: Program, machine: Machine) -> None:
-    kinds = machine.kind_of_core()
-    if program.core_count > len(kinds):
-        raise DoesNotFitError(
-            "too many cores", demand=program.core_count, capacity=len(kinds), unit="cores"
-        )
-    distinct = np.unique(program.tiles[:, [TILE["core"], TILE["crossbar"]]], axis=0)
-    crossbars = np.bincount(distinct[:, 0], minlength=program.core_count).tolist()
-    for core, (count, local) in enumerate(
-        zip(crossbars, program.local_bytes.tolist(), strict=True)
-    ):
-        kind = machine.core_kinds[kinds[core]]
-        memory = kind.local_memory.kib * _BYTES_PER_KIB
-        for demand, capacity, unit in (
-            (count, kind.crossbars, "crossbars"),
-            (local, memory, "bytes of local memory"),
-        ):
-            if demand > capacity:
-                raise DoesNotFitError(
-                    "a core holds too much",
-                    demand=demand,
-                    capacity=capacity,
-                    unit=unit,
-                    where=f"core {core}",
-                )
+def _checked(program: Program) -> Iterator[tuple[int, Code]]:
+    """The streams; at the end, whether what they exchange matches."""
+    exchanges = Exchanges()
+    for core, code in unrolled_cores(program):
+        check_widths(core, code[1:] if code[0, OP] == Op.SETBW else code)
+        exchanges.add(core, code)
+        yield core, code
+    exchanges.check()

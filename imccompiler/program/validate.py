@@ -44,13 +44,22 @@ def validate(program: Program, machine: Machine) -> None:
         ProgramError: A rule is broken; says where.
         DoesNotFitError: It needs more than the machine has.
     """
-    _check_shapes(program)
+    check_code(program)
     _check_capacity(program, machine)
-    _check_instructions(program)
-    _check_loops(program)
     _check_groups(program, machine)
     _check_tiles(program, machine)
     _check_memory(program)
+
+
+def check_code(program: Program) -> None:
+    """Check the instructions alone.
+
+    Raises:
+        ProgramError: One breaks a rule; says where.
+    """
+    _check_shapes(program)
+    _check_instructions(program)
+    _check_loops(program)
 
 
 def _check_shapes(program: Program) -> None:

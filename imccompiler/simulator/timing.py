@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.cost.energy import COMPONENTS, static_mw
-from imccompiler.errors import UserInputError
+from imccompiler.errors import ProgramError, UserInputError
 from imccompiler.hardware.schema import Machine
 from imccompiler.program.artifact import Program
 from imccompiler.program.isa import AUX, IMM, LAYER, OP, Op
-from imccompiler.simulator.timing_check import core_of_instruction, find_groups, group_rows
+from imccompiler.program.validate import check_code
+from imccompiler.simulator.timing_code import layer_of_instruction
 
 if TYPE_CHECKING:
     from imccompiler.simulator.timing_run import Run
@@ -91,7 +92,12 @@ def simulate(
 
     if images < 1:
         raise UserInputError(f"at least one image must be run, not {images}", where="images")
-    costs = timing_tables.build(program, machine, group_rows(program, machine))
+    check_code(program)
+    if program.core_count > machine.core_count:
+        raise ProgramError(
+            f"the program uses {program.core_count} cores, {machine.name} has {machine.core_count}"
+        )
+    costs = timing_tables.build(program, machine)
     run = timing_run.run(program, machine, costs, images=images, events=events)
     image_end = np.maximum.accumulate(run.image_end_ps) / _PS_PER_NS
     by_layer = _by_layer(program, costs, run.row_runs, run.runs) / images
@@ -105,7 +111,7 @@ def simulate(
         image_end_ns=image_end,
         finish_ns=run.finish_ps / _PS_PER_NS,
         energy_pj=components,
-        energy_pj_by_layer=by_layer,
+        energy_pj_by_layer=by_layer[:-1],
         busy_ns=run.busy_ps / _PS_PER_NS,
         layer_span_ns=_spans(run.span_ps),
         executed=_executed(program, run.runs),
@@ -136,15 +142,19 @@ def _interval(image_end: NDArray[np.float64]) -> float | None:
 def _by_layer(
     program: Program, costs: CostTables, row_runs: NDArray[Any], runs: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Dynamic energy, shape (layers, components), from how often rows and instructions ran."""
-    layers = len(program.layers)
+    """Dynamic energy from how often rows and instructions ran, shape (layers + 1, components).
+
+    The last row is of instructions that work for no layer.
+    """
+    layers = len(program.layers) + 1
     by_layer = np.zeros((layers, len(COMPONENTS)))
     spent = costs.energies * row_runs[:, None]
     for component in np.flatnonzero(spent.any(axis=0)):
         by_layer[:, component] = np.bincount(costs.layer, spent[:, component], layers)
     messages = np.flatnonzero(costs.noc_pj)
+    of_message = layer_of_instruction(program)[messages]
     by_layer[:, COMPONENTS.index("noc")] += np.bincount(
-        program.code[messages, LAYER], costs.noc_pj[messages] * runs[messages], layers
+        of_message, costs.noc_pj[messages] * runs[messages], layers
     )
     return by_layer
 
@@ -180,8 +190,7 @@ def spent_pj(program: Program, machine: Machine) -> NDArray[np.float64]:
     """
     from imccompiler.simulator import timing_tables  # noqa: PLC0415 (numba)
 
-    groups = find_groups(program, core_of_instruction(program))
-    costs = timing_tables.build(program, machine, groups)
+    costs = timing_tables.build(program, machine)
     code = program.code
     loops = np.flatnonzero(code[:, OP] == Op.LOOP)
     factors = np.log2(code[loops, IMM])  # inside a loop all counts are multiplied: logs add up
@@ -194,4 +203,4 @@ def spent_pj(program: Program, machine: Machine) -> NDArray[np.float64]:
     rows = np.where(costs.row > 0, costs.row + pair, 0)
     row_runs = np.bincount(rows, runs, len(costs.energies))
     row_runs[0] = 0
-    return _by_layer(program, costs, row_runs, runs)
+    return _by_layer(program, costs, row_runs, runs)[:-1]

@@ -13,10 +13,9 @@ latches), each by core. Actors that cannot go on sleep; what ends wakes the one 
 
 from __future__ import annotations
 
-import numpy as np
-
-from imccompiler.program.isa import AUX, IMM, LAYER, OP, RD, RS1, RS2, Op
+from imccompiler.program.isa import IMM, LAYER, OP, Op
 from imccompiler.simulator import timing_records as r
+from imccompiler.simulator.timing_fetch import fetch, run_scalar
 from imccompiler.simulator.timing_heap import (
     Memory,
     compiled,
@@ -29,9 +28,7 @@ from imccompiler.simulator.timing_heap import (
     wake_vector,
 )
 
-_LOOP, _SETBW, _MVMUL, _MVWR = (int(o) for o in (Op.LOOP, Op.SETBW, Op.MVMUL, Op.MVWR))
-_SADDI, _SMULI = int(Op.SADDI), int(Op.SMULI)
-_SADD, _SSUB, _SMUL = (int(o) for o in (Op.SADD, Op.SSUB, Op.SMUL))
+_LOOP, _MVMUL, _MVWR = (int(o) for o in (Op.LOOP, Op.MVMUL, Op.MVWR))
 _FIRST_VECTOR, _FIRST_TRANSFER = int(Op.VVADD), int(Op.LD)
 _LD, _ST, _SEND, _RECV = (int(o) for o in (Op.LD, Op.ST, Op.SEND, Op.RECV))
 _LMV, _SYNC, _WAIT = (int(o) for o in (Op.LMV, Op.SYNC, Op.WAIT))
@@ -98,7 +95,7 @@ def _front_end(m: Memory, c: int, now: int) -> bool:
         _dispatch(m, c, now)
     while True:
         instruction, image = m[c + r.DECODED], m[c + r.DECODED_IMAGE]
-        m[c + r.DECODED] = _fetch(m, c)
+        m[c + r.DECODED] = fetch(m, c)
         m[c + r.DECODED_IMAGE] = m[c + r.IMAGE]
         now += m[c + r.PERIOD_PS]
         if instruction != r.NOTHING:
@@ -111,64 +108,11 @@ def _front_end(m: Memory, c: int, now: int) -> bool:
                 _decode(m, c, instruction, image)
                 wake_front(m, c, now)
                 return True
-            _scalar(m, c, instruction)
+            run_scalar(m, c, instruction)
         elif m[c + r.DECODED] == r.NOTHING:
             return True
         if not _may_go_on(m, c, now):  # only operations in flight can hold a scalar back
             return True
-
-
-@compiled
-def _fetch(m: Memory, c: int) -> int:
-    """The next instruction of a core, NOTHING when all images are done."""
-    pc = m[c + r.PC]
-    if pc == m[c + r.END]:
-        if m[c + r.IMAGE] + 1 >= m[r.IMAGES]:
-            return r.NOTHING
-        m[c + r.IMAGE] += 1
-        pc = m[c + r.FIRST]
-    following = pc + r.INSTRUCTION_SIZE
-    if m[pc + OP] == _LOOP:
-        loop = c + r.LOOPS + m[c + r.DEPTH] * r.LOOP_SIZE
-        m[loop + r.LOOP_FIRST] = following
-        m[loop + r.LOOP_END] = following + m[pc + AUX] * r.INSTRUCTION_SIZE
-        m[loop + r.LOOP_LEFT] = m[pc + IMM]
-        m[c + r.DEPTH] += 1
-    else:
-        while m[c + r.DEPTH] > 0:
-            loop = c + r.LOOPS + (m[c + r.DEPTH] - 1) * r.LOOP_SIZE
-            if following != m[loop + r.LOOP_END]:
-                break
-            m[loop + r.LOOP_LEFT] -= 1
-            if m[loop + r.LOOP_LEFT] > 0:
-                following = m[loop + r.LOOP_FIRST]
-                break
-            m[c + r.DEPTH] -= 1
-    m[c + r.PC] = following
-    return pc
-
-
-@compiled
-def _scalar(m: Memory, c: int, instruction: int) -> None:
-    op, value = m[instruction + OP], m[instruction + IMM]
-    if op == _SETBW:
-        m[c + r.PAIR] = m[instruction + r.TARGET]
-    if op >= _SETBW:
-        return
-    registers = c + r.REGISTER
-    a = m[registers + m[instruction + RS1]]
-    b = m[registers + m[instruction + RS2]]
-    if op == _SADDI:
-        value = a + value
-    elif op == _SMULI:
-        value = a * value
-    elif op == _SADD:
-        value = a + b
-    elif op == _SSUB:
-        value = a - b
-    elif op == _SMUL:
-        value = a * b
-    m[registers + m[instruction + RD]] = np.int32(value)  # wraps
 
 
 @compiled

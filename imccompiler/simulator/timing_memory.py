@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from imccompiler.cost.machine import MachineTiming
 from imccompiler.hardware.schema import Machine
 from imccompiler.program.artifact import Program
-from imccompiler.program.isa import COLUMNS, OP, Op
+from imccompiler.program.isa import COLUMNS, LAYER, OP, Op
 from imccompiler.program.tiles import CORE, TILE, group_of_tiles
 from imccompiler.simulator import timing_records as r
+from imccompiler.simulator.timing_code import layer_of_instruction
 from imccompiler.simulator.timing_tables import CostTables
 
 Ints = NDArray[np.int64]
@@ -43,7 +44,7 @@ class Memory:
             "flits": cores * cores,
             "code": len(program.code) * r.INSTRUCTION_SIZE,
             "costs": costs.costs.size,
-            "spans": 2 * len(program.layers),
+            "spans": 2 * (len(program.layers) + 1),
             "image_ends": images,
             "heap": 6 * cores + groups + 1,
             "items": (4 * cores + 4) * r.ITEM_SIZE,
@@ -143,6 +144,7 @@ class Memory:
     def _fill_code(self, program: Program, costs: CostTables) -> None:
         code, op = self.code, program.code[:, OP]
         code[:, : len(COLUMNS)] = program.code
+        code[:, LAYER] = layer_of_instruction(program)
         code[:, r.COST_ROW] = self._start("costs") + costs.row * r.COST_SIZE
         target, drives = costs.target.copy(), (op == Op.MVMUL) | (op == Op.MVWR)
         target[drives] = self._start("groups") + target[drives] * r.GROUP_SIZE

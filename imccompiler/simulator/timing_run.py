@@ -13,7 +13,7 @@ from imccompiler.program.artifact import Program
 from imccompiler.program.isa import AUX, IMM, OP, Op
 from imccompiler.simulator import timing_kernel
 from imccompiler.simulator import timing_records as r
-from imccompiler.simulator.timing_check import where
+from imccompiler.simulator.timing_code import where
 from imccompiler.simulator.timing_memory import Memory
 from imccompiler.simulator.timing_tables import CostTables
 
@@ -74,7 +74,7 @@ def run(program: Program, machine: Machine, costs: CostTables, *, images: int, e
         image_end_ps=memory.part("image_ends"),
         finish_ps=memory.cores[:, r.LEFT_PS],
         busy_ps=memory.cores[:, r.BUSY_PS : r.BUSY_PS + 3],
-        span_ps=memory.part("spans").reshape(-1, 2),
+        span_ps=memory.part("spans").reshape(-1, 2)[:-1],
         runs=memory.code[:, r.RUNS],
         row_runs=memory.part("costs").reshape(-1, r.COST_SIZE)[:, r.ROW_RUNS],
         log=np.concatenate(memory.log) if events else np.zeros((0, r.LOG_SIZE), np.int64),

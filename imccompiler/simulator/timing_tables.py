@@ -19,11 +19,11 @@ from imccompiler.cost.network import NetworkTiming, hops
 from imccompiler.cost.timing import CoreTiming
 from imccompiler.hardware.schema import CoreKind, Machine
 from imccompiler.program.artifact import Function, Program
-from imccompiler.program.isa import AUX, IMM, LAYER, OP, RD, RS1, RS2, Op
+from imccompiler.program.isa import AUX, IMM, OP, RD, RS1, RS2, Op
 from imccompiler.program.tiles import CROSSBARS, OUTPUTS, ROWS, group_shapes
 from imccompiler.simulator import timing_records as r
 from imccompiler.simulator.functions import operand_bytes
-from imccompiler.simulator.timing_check import core_of_instruction
+from imccompiler.simulator.timing_code import core_of_instruction, group_rows, layer_of_instruction
 
 Ints = NDArray[np.int64]
 Grid = Any
@@ -44,7 +44,7 @@ class CostTables:
             else `aux`; shape (n,).
         costs: Shape (rows, COST_SIZE).
         energies: Shape (rows, components), in pJ.
-        layer: Of each row, shape (rows,).
+        layer: Of each row, the number of layers for none; shape (rows,).
         noc_pj: Of messages and events by instruction, shape (n,).
     """
 
@@ -57,11 +57,11 @@ class CostTables:
     noc_pj: NDArray[np.float64]
 
 
-def build(program: Program, machine: Machine, groups: Ints) -> CostTables:
-    """The tables of a program; `groups` are the rows of the group table that it drives."""
-    code = program.code
-    op, imm, aux, layer = (code[:, column].astype(np.int64) for column in (OP, IMM, AUX, LAYER))
-    core = core_of_instruction(program)
+def build(program: Program, machine: Machine) -> CostTables:
+    """The tables of a program."""
+    code, groups = np.asarray(program.code), group_rows(program)
+    op, imm, aux = (code[:, column].astype(np.int64) for column in (OP, IMM, AUX))
+    core, layer = core_of_instruction(program), layer_of_instruction(program)
     sets_widths = op == Op.SETBW
     set_pairs, set_pair = np.unique(code[sets_widths][:, [IMM, AUX]], axis=0, return_inverse=True)
     pairs = np.concatenate([np.zeros((1, 2), np.int32), set_pairs])
