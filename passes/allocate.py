@@ -113,14 +113,14 @@ def pack_intervals(
     life, by life, by begin; the best is returned if none does.
     """
     life = last - first + 1
-    best: tuple[NDArray[np.int64], int] | None = None
+    best = (np.zeros(0, np.int64), int(size.sum()) + 1)
     for key in (-size, -size * life, -life, first):
         found = _first_fit(np.lexsort((-size, key)), size, first, last)
-        if best is None or found[1] < best[1]:
+        if found[1] < best[1]:
             best = found
         if best[1] <= capacity:
             break
-    return best if best is not None else (np.zeros(0, np.int64), 0)
+    return best
 
 
 def _first_fit(

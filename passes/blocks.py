@@ -84,7 +84,7 @@ class LayerBlocks:
         """Output ranges that a column split may separate: packs, or crossbars' columns."""
         if len(self.packs) > 1:
             return [(p.out0, p.out1) for p in self.packs]
-        (pack,) = self.packs
+        pack = self.packs[0]
         if self.unroll > 1:
             return [(pack.out0, pack.out1)]
         step = self.columns_per_crossbar

@@ -103,9 +103,9 @@ def _instantiate(
     code[begins[:, None] + rows] = template.code
     values: dict[tuple[int, int], NDArray[np.int64]] = {}
     for r in template.relocations:
-        key = (r.kind, r.index)
+        key = (r.kind, r.operand)
         if key not in values:
-            values[key] = _values(r.kind, r.index, users, address)
+            values[key] = _values(r.kind, r.operand, users, address)
         code[begins + r.row, r.column] += values[key].astype(np.int32)
 
 

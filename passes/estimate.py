@@ -81,7 +81,7 @@ def estimate(context: CompileContext, module: ModuleOp) -> Estimate:
     latency = plan.schedule.makespan_ns
     interval = steady_interval_ns(plan.built.graph, plan.times, plan.schedule, machine.core_count)
     spent = _dynamic_pj(context)
-    components = dict(zip(COMPONENTS, spent.sum(axis=0).tolist(), strict=True))
+    components: dict[str, float] = dict(zip(COMPONENTS, spent.sum(axis=0).tolist(), strict=True))
     active = np.flatnonzero(np.diff(program.core_start)).tolist()
     components["static"] = static_mw(machine, active) * latency  # mW ns = pJ
     by_layer: dict[str, float] = {}

@@ -95,16 +95,16 @@ def run(
     """
     count = len(core)
     slots = heap_start[cores]
-    future_keys, future_items = np.empty(slots), np.empty(slots, np.int64)
-    able_keys, able_items = np.empty(slots), np.empty(slots, np.int64)
+    future_keys: Any = np.empty(slots)
+    future_items: Any = np.empty(slots, np.int64)
+    able_keys: Any = np.empty(slots)
+    able_items: Any = np.empty(slots, np.int64)
     future_size, able_size = np.zeros(cores, np.int64), np.zeros(cores, np.int64)
-    free = np.zeros(cores + 1)
+    free: Any = np.zeros(cores + 1)
     switch_free = np.zeros(cores)
-    wake = np.full(cores, NEVER)
-    queue_keys, queue_items = (
-        np.empty(4 * slots + cores + 16),
-        np.empty(4 * slots + cores + 16, np.int64),
-    )
+    wake: Any = np.full(cores, NEVER)
+    queue_keys: Any = np.empty(4 * slots + cores + 16)
+    queue_items: Any = np.empty(4 * slots + cores + 16, np.int64)
     queue_size = np.zeros(1, np.int64)
     ready, ready_at_sender = np.zeros(count), np.zeros(count)
     done = np.zeros(count, np.bool_)

@@ -205,7 +205,8 @@ def _input_ps(
     each sends its rows one by one.
     """
     taps = [last - first for first, last in (part.taps_y, part.taps_x)]
-    reach = (tiles - 1) * np.array(window.stride) + np.array(taps) * window.dilation + 1
+    stride, spread = np.array(window.stride), np.array(taps) * np.array(window.dilation)
+    reach: NDArray[np.int64] = (tiles - 1) * stride + spread + 1
     height, width = reach[:, 0], reach[:, 1]
     met = -(-(width - 1) // (tiles[:, 1] * window.stride[1])) + 1
     across = np.minimum(width, met)

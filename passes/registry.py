@@ -8,8 +8,8 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from xdsl.passes import ModulePass
-from xdsl.utils.arg_spec import ArgSpecParseError, parse_pipeline
-from xdsl.utils.exceptions import ParseError
+from xdsl.utils.arg_spec import parse_pipeline
+from xdsl.utils.exceptions import ArgSpecParseError, ParseError
 
 from imccompiler.errors import PassError
 from imccompiler.passes.base import ImcPass

@@ -26,7 +26,7 @@ from imccompiler.passes.options import (
     part_time_ns,
     smallest_largest_part,
 )
-from imccompiler.passes.place import demand, place_parts
+from imccompiler.passes.place import Placed, demand, place_parts
 
 LIMIT_STEP = 0.96  # by how much fewer crossbars are tried when the parts cannot be packed
 
@@ -128,7 +128,7 @@ def _choose_placeable(
             demand(op, o.replication, layout, context)
             for op, o, layout in zip(ops, chosen, layouts, strict=True)
         ]
-        if place_parts(wanted, machine) is not None:
+        if isinstance(place_parts(wanted, machine), Placed):
             return chosen, first_bound
         if limit <= least:
             raise does_not_fit(

@@ -6,7 +6,7 @@ buffers and the numbers (of cores, of crossbar groups) that differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,7 +23,7 @@ class Relocation(NamedTuple):
     row: int
     column: int
     kind: int  # 0: address of a buffer, 1: number
-    index: int  # into the task's buffers or numbers
+    operand: int  # into the task's buffers or numbers
 
 
 BUFFER, NUMBER = 0, 1
@@ -73,7 +73,7 @@ class TemplateBuilder:
         return len(self._rows) - 1
 
     @contextmanager
-    def loop(self, count: int, *, sets_widths: bool = False) -> Iterator[None]:
+    def loop(self, count: int, *, sets_widths: bool = False) -> Generator[None]:
         """Repeat what is written inside `count` times.
 
         A body that sets bit widths says so: it then begins with unknown ones, since its second

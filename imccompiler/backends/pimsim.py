@@ -75,6 +75,7 @@ def write(
     """
     check_capacity(program, machine)
     check_operations(program)
+    check_widths(program)
     active = active_cores(program)
     if not active:
         raise ProgramError("no core has an operation to do")
@@ -116,7 +117,6 @@ def _checked(program: Program) -> Iterator[tuple[int, Code]]:
     """The streams; at the end, whether what they exchange matches."""
     exchanges = Exchanges()
     for core, code in unrolled_cores(program):
-        check_widths(core, code[1:] if code[0, OP] == Op.SETBW else code)
         exchanges.add(core, code)
         yield core, code
     exchanges.check()

@@ -38,19 +38,24 @@ def check_operations(program: Program) -> None:
     )
 
 
-def check_widths(core: int, code: Code) -> None:
-    """No matrix or vector operation of a core comes before the program's own first `setbw`.
+def check_widths(program: Program) -> None:
+    """On no core a matrix or vector operation comes before the first `setbw`.
 
     Raises:
         ProgramError: One does.
     """
-    uses = np.flatnonzero(np.isin(code[:, OP], list(MATRIX_OPS | VECTOR_OPS)))
-    sets = np.flatnonzero(code[:, OP] == Op.SETBW)
-    if len(uses) and (not len(sets) or uses[0] < sets[0]):
-        raise ProgramError(
-            "needs bit widths; is `setbw` missing?",
-            where=f"core {core} ({instruction_text(code[uses[0]].tolist())})",
-        )
+    op = program.code[:, OP]
+    uses = np.flatnonzero(np.isin(op, list(MATRIX_OPS | VECTOR_OPS)))
+    sets = np.append(np.flatnonzero(op == Op.SETBW), len(op))
+    for core, begin in enumerate(program.core_start[:-1].tolist()):
+        first = int(np.searchsorted(uses, begin))
+        if first == len(uses) or uses[first] >= program.core_start[core + 1]:
+            continue
+        if uses[first] < sets[np.searchsorted(sets, begin)]:
+            text = instruction_text(program.code[uses[first]].tolist())
+            raise ProgramError(
+                "needs bit widths; is `setbw` missing?", where=f"core {core} ({text})"
+            )
 
 
 def group_maps(program: Program, cores: list[int]) -> dict[str, list[int]]:

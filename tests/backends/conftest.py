@@ -24,8 +24,9 @@ def make_program(*streams: str, crossbars: tuple[tuple[int, ...], ...] = ()) -> 
         used = 0
         for group, width in enumerate(widths):
             groups.append((core, group, len(tiles), width, 128, 32 * width, width))
-            for x in range(width):
-                tiles.append((core, used + x, 0, 0, 0, 0, 128, 32 * x, 32, 32 * x, 0))
+            tiles += [
+                (core, used + x, 0, 0, 0, 0, 128, 32 * x, 32, 32 * x, 0) for x in range(width)
+            ]
             used += width
     return Program(
         code=np.concatenate(codes),

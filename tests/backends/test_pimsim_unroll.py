@@ -11,7 +11,7 @@ from imccompiler.backends.pimsim_unroll import unrolled
 from imccompiler.hardware.load import vary
 from imccompiler.hardware.schema import Machine
 from imccompiler.program.artifact import Program
-from imccompiler.program.isa import COLUMNS, IMM, OP, RD, RS1, RS2, Op
+from imccompiler.program.isa import AUX, COLUMNS, IMM, OP, RD, RS1, RS2, Op
 from imccompiler.program.text import render
 from imccompiler.simulator.timing import simulate
 
@@ -24,40 +24,34 @@ def stream(program: Program, core: int = 0) -> list[str]:
     return [line for line in render(program.code[begin:end]).splitlines() if line[0] != "."]
 
 
+SCALARS: dict[int, Callable[[int, int, int], int]] = {
+    Op.SLDI: lambda _, __, imm: imm,
+    Op.SADDI: lambda a, _, imm: a + imm,
+    Op.SMULI: lambda a, _, imm: a * imm,
+}
+
+
 def operations_with_addresses(program: Program, core: int) -> list[tuple[int, ...]]:
     """Every operation that a core runs, with what its registers hold: a plain interpreter."""
-    begin, end = program.core_start[core : core + 2].tolist()
     values = [0] * 32
     done: list[tuple[int, ...]] = []
 
     def run(at: int, end: int) -> None:
         while at < end:
             row = program.code[at].tolist()
-            a, b, imm = values[row[RS1]], values[row[RS2]], row[IMM]
+            a, b = values[row[RS1]], values[row[RS2]]
             at += 1
-            match Op(row[OP]):
-                case Op.LOOP:
-                    for _ in range(imm):
-                        run(at, at + row[5])
-                    at += row[5]
-                case Op.SLDI:
-                    values[row[RD]] = imm
-                case Op.SADDI:
-                    values[row[RD]] = a + imm
-                case Op.SMULI:
-                    values[row[RD]] = a * imm
-                case Op.SADD:
-                    values[row[RD]] = a + b
-                case Op.SSUB:
-                    values[row[RD]] = a - b
-                case Op.SMUL:
-                    values[row[RD]] = a * b
-                case op:
-                    one_up = {Op.LD: RS1, Op.ST: RD}.get(op)
-                    low = () if one_up is None else (values[row[one_up] + 1],)
-                    done.append((*row, values[row[RD]], a, b, *low))
+            if row[OP] == Op.LOOP:
+                for _ in range(row[IMM]):
+                    run(at, at + row[AUX])
+                at += row[AUX]
+            elif row[OP] in SCALARS:
+                values[row[RD]] = SCALARS[row[OP]](a, b, row[IMM])
+            else:
+                pair = values[row[RD] + 1] if row[OP] == Op.ST else 0
+                done.append((*row, values[row[RD]], a, b, pair))
 
-    run(begin, end)
+    run(*program.core_start[core : core + 2].tolist())
     return done
 
 
