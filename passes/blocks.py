@@ -82,9 +82,9 @@ class LayerBlocks:
     @property
     def column_units(self) -> list[tuple[int, int]]:
         """Output ranges that a column split may separate: packs, or crossbars' columns."""
+        pack = self.packs[0]
         if len(self.packs) > 1:
             return [(p.out0, p.out1) for p in self.packs]
-        pack = self.packs[0]
         if self.unroll > 1:
             return [(pack.out0, pack.out1)]
         step = self.columns_per_crossbar

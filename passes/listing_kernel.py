@@ -101,12 +101,13 @@ def run(
     able_items: Any = np.empty(slots, np.int64)
     future_size, able_size = np.zeros(cores, np.int64), np.zeros(cores, np.int64)
     free: Any = np.zeros(cores + 1)
-    switch_free = np.zeros(cores)
+    switch_free: Any = np.zeros(cores)
     wake: Any = np.full(cores, NEVER)
     queue_keys: Any = np.empty(4 * slots + cores + 16)
     queue_items: Any = np.empty(4 * slots + cores + 16, np.int64)
     queue_size = np.zeros(1, np.int64)
-    ready, ready_at_sender = np.zeros(count), np.zeros(count)
+    ready: Any = np.zeros(count)
+    ready_at_sender: Any = np.zeros(count)
     done = np.zeros(count, np.bool_)
     scheduled = 0
     for task in range(count):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
     from imccompiler.frontend import Network
 
 Arrays = dict[str, np.ndarray]
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile(
+    "imccompiler", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("imccompiler")
 
 
 def _make_model(

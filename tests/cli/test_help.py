@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,11 @@ def commands() -> dict[str, list[str]]:
     return found
 
 
+def _children_cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def test_help_is_quick_and_imports_nothing_heavy() -> None:
     code = (
         "import sys\n"
@@ -33,11 +38,11 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     )
     best = 9.0
     for _ in range(3):
-        began = time.perf_counter()
+        began = _children_cpu_s()  # not wall time, which other processes prolong
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )
-        best = min(best, time.perf_counter() - began)
+        best = min(best, _children_cpu_s() - began)
         assert done.stderr.strip() == "[]"
         assert "compile" in done.stdout
     assert best < 0.4

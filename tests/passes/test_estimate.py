@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from imccompiler.cost.area import area_mm2
@@ -51,8 +52,8 @@ def test_bounds_name_what_binds(mapped, map_network, named_network):
     # 28 rows of 28 bytes, an access of 32 bytes each, and the 10 results
     assert starved.interval_bound_ns == 28 * 5_000 + 50
     found = simulate(fed.program, slow, images=6)
-    assert found.interval_ns is not None
-    assert starved.interval_bound_ns <= found.interval_ns
+    # the last image has the memory for itself and takes less
+    assert starved.interval_bound_ns <= np.diff(found.image_end_ns)[1:-1].min()
     assert starved.latency_bound_ns <= found.latency_ns
 
 
@@ -62,7 +63,7 @@ def test_bounds_name_what_binds(mapped, map_network, named_network):
         ({"vector.latency_ns": 1_000.0}, "vector unit"),
         ({"crossbar.read_ns": 5_000.0}, "crossbar group"),
         ({"noc.base_ns": 2_000.0}, "transfer unit"),
-        ({"period_ns": 400.0}, "decoder"),
+        ({"core.period_ns": 400.0}, "decoder"),
     ],
 )
 def test_single_units_bind_cores_with_operations_in_flight(

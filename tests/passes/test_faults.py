@@ -6,18 +6,42 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from imccompiler.errors import ProgramError
+from imccompiler.hardware.load import load, vary
+from imccompiler.ir.decisions import Replication
 from imccompiler.program.isa import AUX, IMM, OP, RD, RS1, Op
 from imccompiler.program.validate import validate
 
 SEEDS = range(6)
-NETWORKS = [("digits-cnn", "pimcomp"), ("lenet", "isaac"), ("bert-tiny", "pimcomp")]
+TINY = {"chip.grid": [1, 3], "crossbar.rows": 32, "crossbar.rows_active": 32}
 
 
-@pytest.fixture(scope="module", params=NETWORKS, ids=lambda pair: "-".join(pair))
-def good(mapped, request):
-    mapping = mapped(*request.param, 0)
+@pytest.fixture(scope="module", params=["summed", "separate"])
+def good(map_nodes, request):
+    """Two convolutions whose every value shows in the output.
+
+    Parts have whole taps, so that they are sent nothing that they do not need, and each of the
+    three cores has several groups, messages, partial sums and padding.
+    """
+    rng = np.random.default_rng(0)
+    weights = {
+        "v": rng.standard_normal((32, 4, 3, 3)).astype(np.float32),
+        "w": rng.standard_normal((12, 32, 3, 3)).astype(np.float32),
+        "b": rng.standard_normal(12).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "v"], ["h"], "first", pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["h", "w", "b"], ["y"], "second", pads=[1, 1, 1, 1]),
+    ]
+    pins = {
+        "first": (Replication(3, 1, 1, (3, 1)),),
+        "second": (Replication(2, 3, 1, (2, 1)),),
+    }
+    sums = {"core.sums_row_blocks": request.param == "summed", "local_memory.kib": 256}
+    machine = vary(load("isaac"), {**TINY, **sums})
+    mapping = map_nodes(nodes, {"x": (1, 4, 8, 8)}, weights, machine, pins=pins)
     assert mapping.differing() == 0
     return mapping
 
@@ -122,15 +146,27 @@ def cores_of(program):
 
 
 def dependent_neighbours(program):
-    """Pairs of instructions, one after the other, of which the second needs the first."""
-    code, core = program.code, cores_of(program)
-    first, second = code[:-1], code[1:]
-    same = core[:-1] == core[1:]
-    writes = (first[:, OP] >= Op.VVADD) & (first[:, OP] <= Op.VVACC)
-    pointer = (first[:, OP] == Op.SLDI) & (second[:, OP] > Op.LOOP)
-    uses = (second[:, RD] == first[:, RD]) | (second[:, RS1] == first[:, RD])
-    widths = writes & (second[:, OP] == Op.SETBW)
-    return np.flatnonzero(same & ((pointer & uses) | widths))
+    """Pairs, one after the other, of which the second means something else before the first."""
+    code, core, found = program.code, cores_of(program), []
+    pointer, widths = {}, None
+    for at in range(len(code) - 1):
+        first, second = code[at], code[at + 1]
+        if at == 0 or core[at] != core[at - 1]:
+            pointer, widths = {}, None
+        if core[at] == core[at + 1]:
+            sets = first[OP] == Op.SLDI and pointer.get(first[RD]) != first[IMM]
+            if sets and second[OP] > Op.LOOP and first[RD] in (second[RD], second[RS1]):
+                found.append(at)
+            vector = Op.VVADD <= first[OP] <= Op.VVACC
+            if vector and second[OP] == Op.SETBW and widths != (second[IMM], second[AUX]):
+                found.append(at)
+        if first[OP] == Op.SLDI:
+            pointer[first[RD]] = first[IMM]
+        elif first[OP] < Op.SETBW:
+            pointer.pop(first[RD], None)
+        elif first[OP] == Op.SETBW:
+            widths = (first[IMM], first[AUX])
+    return np.array(found)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -144,40 +180,31 @@ def test_a_swapped_pair_of_instructions_is_caught(good, seed):
     assert caught(good, with_code(good.program, change)), good.program.code[at : at + 2]
 
 
-def constants(mapping, entry):
-    """Indices of the images that hold some layer's multipliers (or shifts, or biases)."""
-    from imccompiler.ir.dialect import MatmulOp  # noqa: PLC0415
-
-    wanted = [
-        mapping.context.store[getattr(op.integer, entry)].reshape(-1)
-        for op in mapping.module.ops
-        if isinstance(op, MatmulOp)
-    ]
-    found = []
+def image_of(mapping, layer, entry):
+    """An image that begins with a layer's constants: its index, and bytes of a value."""
+    values = mapping.context.store[getattr(mapping.op(layer).integer, entry)].reshape(-1)
     for index, (_, _, data) in enumerate(mapping.program.images):
-        for values in wanted:
-            for width in (3, 4, 5, 6, 7, 8):
-                head = np.array(values[:1], np.int64).view(np.uint8)[:width]
-                if values.any() and len(data) >= width * len(values) > 0:
-                    coded = np.stack(
-                        [np.array([v], np.int64).view(np.uint8)[:width] for v in values[:4]]
-                    ).reshape(-1)
-                    if (data[: len(coded)] == coded).all() and head.any():
-                        found.append(index)
-    return sorted(set(found))
+        for width in range(2, 9):
+            wanted = np.ascontiguousarray(values[:4, None].astype("<i8").view(np.uint8)[:, :width])
+            if (data[: 4 * width] == wanted.reshape(-1)[: len(data)]).all():
+                return index, width
+    raise LookupError(f"no image holds the {entry} of {layer}")
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("entry", ["multiplier", "bias"])
-def test_a_wrong_scale_is_caught(good, entry, seed):
-    """One bit of the second byte of one channel's constant."""
+@pytest.mark.parametrize("channel", [0, 3, 7])
+@pytest.mark.parametrize("entry", ["multiplier", "shift", "bias"])
+@pytest.mark.parametrize("layer", ["first", "second"])
+def test_a_wrong_scale_is_caught(good, layer, entry, channel):
+    """The constants of one channel: half a multiplier, one bit more of shift, a bias far off."""
     program = good.program
-    rng = np.random.default_rng(seed)
-    index = int(rng.choice(constants(good, entry)))
+    index, width = image_of(good, layer, entry)
     images = list(program.images)
     core, address, data = images[index]
+    at = slice(channel * width, (channel + 1) * width)
+    value = int.from_bytes(data[at].tobytes(), "little", signed=True)
+    value = {"multiplier": value // 2, "shift": value + 1, "bias": value + 20_000}[entry]
     data = data.copy()
-    data[1] ^= 0x40
+    data[at] = np.frombuffer(value.to_bytes(width, "little", signed=True), np.uint8)
     images[index] = core, address, data
     assert caught(good, replace(program, images=tuple(images)))
 
@@ -189,7 +216,7 @@ def test_a_wrong_weight_is_caught(good, seed):
     name = str(rng.choice(list(program.matrices)))
     matrix = program.matrices[name].copy()
     row, column = (int(rng.integers(n)) for n in matrix.shape)
-    matrix[row, column] = -matrix[row, column] - 64 if matrix[row, column] < 0 else -100
+    matrix[row, column] = 100 if matrix[row, column] < 0 else -100
     assert caught(good, replace(program, matrices={**program.matrices, name: matrix})), name
 
 
