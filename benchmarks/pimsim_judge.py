@@ -1,11 +1,12 @@
 """What pimsim-nn, an independent simulator, says of the compiled streams, beside our own figures.
 
     python benchmarks/pimsim_judge.py --judge PATH/TO/ChipTest [--networks lenet ...]
-        [--crossbars physical logical] [--rob 1 16] [--steady] [--json]
+        [--crossbars physical logical] [--rob 1 16] [--steady 50] [--json]
 
 `--judge` is the program that a build of pimsim-nn leaves. Each network is compiled for `pimcomp`,
 and its one stream is run with each number of operations in flight. Every core must finish. Off:
-(ours - pimsim-nn's) / pimsim-nn's. `--steady` also runs each stream over and over for 50 images.
+(ours - pimsim-nn's) / pimsim-nn's. `--steady` also runs each stream over and over, for so many
+images: with few of them pimsim-nn's rate, which counts the start, is too low.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ from imccompiler.report.units import energy_text, time_text
 from imccompiler.simulator.timing import simulate, simulate_steady
 
 NETWORKS = ("lenet", "squeezenet", "resnet18")
-STEADY_IMAGES = 50
 TIME_LIMIT = 1.2  # times our latency: pimsim-nn simulates all of it, whatever happens
 
 
@@ -101,7 +101,7 @@ def _figure(name: str, said: str) -> float:
 
 
 def measure(
-    network: str, crossbars: str, robs: Sequence[int], command: Sequence[str], *, steady: bool
+    network: str, crossbars: str, robs: Sequence[int], command: Sequence[str], *, steady: int
 ) -> list[Row]:
     """Compile, write the stream, and run it with each number of operations in flight.
 
@@ -127,7 +127,7 @@ def _row(
     machine: Machine,
     summary: pimsim.Summary,
     judge: Judge,
-    steady: bool,  # noqa: FBT001
+    steady: int,
 ) -> Row:
     rob = machine.main_kind.rob_size
     ours = simulate(program, machine)
@@ -135,7 +135,7 @@ def _row(
     interval_ns = simulate_steady(program, machine).interval_ns if steady else None
     throughput = None
     if interval_ns is not None:
-        throughput = judge.images_per_s(rob, STEADY_IMAGES * interval_ns)
+        throughput = judge.images_per_s(rob, steady * interval_ns)
     print(f"{network}, {machine.crossbar_count}, rob {rob}: judged", file=sys.stderr)
     return Row(
         network=network,
@@ -188,7 +188,7 @@ def main() -> None:
     counts = ("physical", "logical")
     options.add_argument("--crossbars", nargs="+", default=counts, choices=counts)
     options.add_argument("--rob", nargs="+", type=int, default=(1, 16))
-    options.add_argument("--steady", action="store_true", help="images a second as well")
+    options.add_argument("--steady", type=int, default=0, metavar="IMAGES", help="rates as well")
     given = options.parse_args()
     rows: list[Row] = []
     for network in given.networks:

@@ -51,8 +51,8 @@ class CanonicalizePass(ImcPass):
     """Bring a network at network level to its canonical form (`docs/ir.md`).
 
     Patterns are recognised before scalars go into weights and means become pools, since those
-    would take parts of a pattern away. Flattened images become windows last, when all that can be is
-    in the product. Ops about which something is decided stay as they are.
+    would take parts of a pattern away. Flattened images become windows last, when all that can be
+    is in the product. Ops about which something is decided stay as they are.
     """
 
     name: ClassVar[str] = "canonicalize"

@@ -49,9 +49,9 @@ def matmul_template(
 ) -> Template:
     """Multiply every window of a piece, sum the row blocks; complete it if it is the whole sum.
 
-    Buffers: 0 input box, where the first window begins, 1 sums (the first row block's plane), 2 planes of the other row blocks,
-    3 gathered inputs; with `finish` (positions the constants cover) also 4 products, 5 bias,
-    6 multiplier, 7 shift, 8 result.
+    Buffers: 0 input box, where the first window begins, 1 sums (the first row block's plane),
+    2 planes of the other row blocks, 3 gathered inputs; with `finish` (positions the constants
+    cover) also 4 products, 5 bias, 6 multiplier, 7 shift, 8 result.
     Number 0: the part's first crossbar group.
     """
     b = TemplateBuilder(layer)

@@ -321,11 +321,10 @@ class DigitalBuilder:
             )
             index = self._function_index(job, tuple(operands), result, whole)
             elements = max([box.size, *(int(np.prod(o.shape)) for o in operands)])
+            ones = (1,) * len(operands)
             template = self._template(
                 ("function", job.layer, index),
-                lambda n=elements, i=index, k=len(operands): function_template(
-                    job.layer, n, i, [1] * k
-                ),
+                lambda n=elements, i=index, k=ones: function_template(job.layer, n, i, k),
             )
             self._emit(job, core, box, rank, template, packed, done)
 

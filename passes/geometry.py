@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from math import prod
 from typing import NamedTuple
 
@@ -182,7 +183,7 @@ def cut(size: int, parts: int) -> list[tuple[int, int]]:
     """`parts` ranges that cover 0..size, sizes differing by one at most, none empty."""
     parts = min(parts, size)
     edges = [size * i // parts for i in range(parts + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def cut_grid(box: Box, grid: tuple[int, int]) -> list[Box]:

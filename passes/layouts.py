@@ -7,7 +7,6 @@ from xdsl.ir import SSAValue
 
 from imccompiler.ir.dialect import (
     DigitalOp,
-    DynamicMatmulOp,
     InputOp,
     MatmulOp,
     WeightOp,
@@ -51,23 +50,28 @@ def assign_layouts(module: ModuleOp) -> dict[SSAValue, Layout]:
 def _makes_channels_last(op: object, result: SSAValue, layouts: dict[SSAValue, Layout]) -> bool:
     if len(shape_of(result)) < 3:
         return False
-    if isinstance(op, MatmulOp):
-        return bool(op.window.kernel)
-    if isinstance(op, DynamicMatmulOp):
-        return False
-    if isinstance(op, InputOp):
-        return _wanted_by_readers(result)
-    if isinstance(op, DigitalOp):
-        if op.op_type.data in SPATIAL:
-            return True
-        if op.op_type.data in FREE:
+    match op:
+        case MatmulOp():
+            return bool(op.window.kernel)
+        case InputOp():
             return _wanted_by_readers(result)
-        first = next((v for v in op.operands_ if v in layouts), None)
-        return first is not None and (
-            layouts[first] == channels_last(shape_of(first))
-            and len(shape_of(first)) == len(shape_of(result))
-        )
-    return False
+        case DigitalOp():
+            return _digital_makes_channels_last(op, layouts)
+        case _:
+            return False
+
+
+def _digital_makes_channels_last(op: DigitalOp, layouts: dict[SSAValue, Layout]) -> bool:
+    if op.op_type.data in SPATIAL:
+        return True
+    if op.op_type.data in FREE:
+        return _wanted_by_readers(op.result)
+    first = next((v for v in op.operands_ if v in layouts), None)
+    return (
+        first is not None
+        and layouts[first] == channels_last(shape_of(first))
+        and len(shape_of(first)) == len(shape_of(op.result))
+    )
 
 
 def _wanted_by_readers(value: SSAValue) -> bool:

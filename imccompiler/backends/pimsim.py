@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -29,7 +28,7 @@ from imccompiler.backends.pimsim_unroll import unrolled, unrolled_cores
 from imccompiler.errors import ProgramError
 from imccompiler.hardware.schema import Machine
 from imccompiler.program.artifact import Program
-from imccompiler.program.isa import MATRIX_OPS, OP, Code, Op
+from imccompiler.program.isa import MATRIX_OPS, OP, Op
 
 __all__ = ["CHIP_FILE", "NETWORK_FILE", "PROGRAM_FILE", "Summary", "unrolled", "write"]
 
@@ -76,6 +75,7 @@ def write(
     check_capacity(program, machine)
     check_operations(program)
     check_widths(program)
+    _check_exchanges(program)
     active = active_cores(program)
     if not active:
         raise ProgramError("no core has an operation to do")
@@ -103,7 +103,7 @@ def _write_program(program: Program, machine: Machine, active: list[int], file: 
     kind = machine.main_kind
     written = formats(kind.columns_per_weight(program.weight_bits) * kind.cell.bits)
     counts = np.zeros(max(Op) + 1, np.int64)
-    for core, code in _checked(program):
+    for core, code in unrolled_cores(program):
         file.write(f',\n"core{core}":[\n')
         file.write(render(code, written))
         file.write("]")
@@ -113,10 +113,8 @@ def _write_program(program: Program, machine: Machine, active: list[int], file: 
     return Summary(len(active), int(counts.sum()), operations)
 
 
-def _checked(program: Program) -> Iterator[tuple[int, Code]]:
-    """The streams; at the end, whether what they exchange matches."""
+def _check_exchanges(program: Program) -> None:
     exchanges = Exchanges()
     for core, code in unrolled_cores(program):
         exchanges.add(core, code)
-        yield core, code
     exchanges.check()

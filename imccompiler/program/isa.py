@@ -19,7 +19,6 @@ COLUMNS = ("op", "rd", "rs1", "rs2", "imm", "aux", "layer")
 OP, RD, RS1, RS2, IMM, AUX, LAYER = range(len(COLUMNS))
 
 
-
 class Op(IntEnum):
     """Operation codes; the numbers are part of the file format."""
 

@@ -102,7 +102,8 @@ def refused(
     program: Program, machine: Machine, folder: Path, kind: type[Exception] = ProgramError
 ) -> str:
     with pytest.raises(kind) as caught:
-        pimsim.write(program, machine, folder)
+        pimsim.write(program, machine, folder / "refused")
+    assert not (folder / "refused" / "program.json.gz").exists()
     return str(caught.value)
 
 

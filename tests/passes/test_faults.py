@@ -148,18 +148,14 @@ def cores_of(program):
 def dependent_neighbours(program):
     """Pairs, one after the other, of which the second means something else before the first."""
     code, core, found = program.code, cores_of(program), []
-    pointer, widths = {}, None
+    pointer, widths = {}, (0, 0)
     for at in range(len(code) - 1):
         first, second = code[at], code[at + 1]
         if at == 0 or core[at] != core[at - 1]:
-            pointer, widths = {}, None
-        if core[at] == core[at + 1]:
-            sets = first[OP] == Op.SLDI and pointer.get(first[RD]) != first[IMM]
-            if sets and second[OP] > Op.LOOP and first[RD] in (second[RD], second[RS1]):
-                found.append(at)
-            vector = Op.VVADD <= first[OP] <= Op.VVACC
-            if vector and second[OP] == Op.SETBW and widths != (second[IMM], second[AUX]):
-                found.append(at)
+            pointer, widths = {}, (0, 0)
+        same_core = core[at] == core[at + 1]
+        if same_core and (needs_pointer(first, second, pointer) or widens(first, second, widths)):
+            found.append(at)
         if first[OP] == Op.SLDI:
             pointer[first[RD]] = first[IMM]
         elif first[OP] < Op.SETBW:
@@ -167,6 +163,20 @@ def dependent_neighbours(program):
         elif first[OP] == Op.SETBW:
             widths = (first[IMM], first[AUX])
     return np.array(found)
+
+
+def needs_pointer(first, second, pointer):
+    """An operation at an address that `first` has just changed."""
+    changes = first[OP] == Op.SLDI and pointer.get(first[RD]) != first[IMM]
+    return changes and second[OP] > Op.LOOP and first[RD] in (second[RD], second[RS1])
+
+
+def widens(first, second, widths):
+    """A change of widths behind an operation that would be another at the new ones."""
+    changed = second[[IMM, AUX]] != widths
+    if second[OP] != Op.SETBW or first[OP] not in (Op.VVADD, Op.VVMUL, Op.VVSRA):
+        return False
+    return bool(changed[0] if first[OP] == Op.VVADD else changed.any())
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -220,18 +230,28 @@ def test_a_wrong_weight_is_caught(good, seed):
     assert caught(good, replace(program, matrices={**program.matrices, name: matrix})), name
 
 
+def weights_of_groups(program):
+    """By core and group: which rectangles of which matrices its tiles hold."""
+    return {
+        (core, group): program.tiles[first : first + tiles, 4:9].tolist()
+        for core, group, first, tiles, *_ in program.groups.tolist()
+    }
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_wrong_group_is_caught(good, seed):
-    """A product with the next group of its core, where there is one."""
-    program = good.program
-    rng = np.random.default_rng(seed)
-    core = cores_of(program)
-    groups = np.bincount(program.groups[:, 0], minlength=program.core_count)
-    rows = sites(program, Op.MVMUL)
-    rows = rows[groups[core[rows]] > 1]
-    at = int(rng.choice(rows))
+    """A product with another group of its core, that holds other weights."""
+    program, core = good.program, cores_of(good.program)
+    held = weights_of_groups(program)
+    choices = [
+        (at, group)
+        for at in sites(program, Op.MVMUL).tolist()
+        for (owner, group), weights in held.items()
+        if owner == core[at] and weights != held[owner, int(program.code[at, IMM])]
+    ]
+    at, group = np.random.default_rng(seed).choice(choices)
 
     def change(code):
-        code[at, IMM] = (code[at, IMM] + 1) % groups[core[at]]
+        code[at, IMM] = group
 
     assert caught(good, with_code(program, change))

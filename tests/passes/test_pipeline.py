@@ -1,4 +1,4 @@
-"""Whole pipelines: the executed stream equals the reference, and time and energy keep their words."""
+"""Whole pipelines: the executed stream equals the reference, plan and bounds hold in simulation."""
 
 from __future__ import annotations
 

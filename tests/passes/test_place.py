@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imccompiler.errors import DoesNotFitError, PassError
+from imccompiler.errors import PassError
 from imccompiler.hardware.load import load, vary
 from imccompiler.ir.decisions import Placement, Replication
 from imccompiler.ir.dialect import MatmulOp
@@ -41,7 +41,7 @@ def test_no_core_holds_more_crossbars_than_it_has(mapped, name, hardware):
     tiles = mapping.program.tiles
     crossbars = np.unique(tiles[:, :2], axis=0)
     counted = np.bincount(crossbars[:, 0], minlength=len(used))
-    assert (counted == used).all()
+    assert (counted <= used).all()  # small tiles may share a crossbar
 
 
 def test_a_placement_that_stands_is_kept(map_network, named_network):
@@ -102,9 +102,12 @@ def some_op(mapped):
 
 def test_fragments_are_not_called_a_lack_of_crossbars(small_machine, some_op):
     """Four cores of 6 with 4 taken leave 8 in all, and no room for a part of 3."""
-    with pytest.raises(DoesNotFitError, match="no core has room.*3 crossbars in one core needed, 2"):
-        demands = [demand(some_op, [4, 4, 4, 4]), demand(some_op, [3])]
-        raise misfit(demands, place_parts(demands, small_machine), small_machine)
+    demands = [demand(some_op, [4, 4, 4, 4]), demand(some_op, [3])]
+    failed = place_parts(demands, small_machine)
+    assert isinstance(failed, NoRoom)
+    error = misfit(demands, failed, small_machine)
+    assert "no core has room for a part of this layer" in str(error)
+    assert "3 crossbars in one core needed, 2 available" in str(error)
 
 
 def test_a_layer_without_copies_is_refused(map_network, named_network):

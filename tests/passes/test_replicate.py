@@ -100,14 +100,12 @@ def test_options_grow_in_crossbars_and_fall_in_time(tiled):
 def test_copies_stay_within_the_share_of_crossbars(map_network, named_network, objective):
     machine = vary(load("pimcomp"), {"chip.grid": [3, 4]})
     pipeline = f"{UP_TO_TILING},segment,replicate{{fill=0.5}},place"
-    mapping = map_network(
-        named_network("lenet"), machine, pipeline=pipeline, objective=objective
-    )
+    mapping = map_network(named_network("lenet"), machine, pipeline=pipeline, objective=objective)
     used = sum(crossbars_of(op, machine) for op in matmuls(mapping))
     assert used <= 0.5 * machine.core_count * machine.main_kind.crossbars
     copies = [op.replication.copies for op in matmuls(mapping)]
     assert (max(copies) == 1) == (objective == "energy")
-    (record,) = [r for r in mapping.context.solver_records if r.pass_name == "replicate"]
+    (record,) = [r for r in mapping.context.solver_records if r.pass_name == ReplicatePass.name]
     assert record.bound <= record.value + 1e-9
 
 

@@ -30,43 +30,53 @@ def violations(graph, times, schedule):
 
     A message holds its sender from its start, and its receiver at the latest from `lead` after it.
     """
-    start, end, peer_end = schedule.start_ns, schedule.end_ns, schedule.peer_end_ns
     wrong = []
     if sorted(schedule.order.tolist()) != list(range(len(graph.tasks))):
         wrong.append("not every task once")
-    on_core, on_switch, on_memory = {}, {}, []
+    latest = max(schedule.end_ns.max(initial=0), schedule.peer_end_ns.max(initial=0))
+    if schedule.makespan_ns < latest - HAIR:
+        wrong.append("the makespan is before the last end")
+    wrong += wrong_times(graph, times, schedule)
+    spans = busy_spans(graph, times, schedule)
+    place = np.argsort(schedule.order)
+    for (name, _), held in spans.items():
+        for (_, before, a), (after, _, b) in pairwise(sorted(held)):
+            if after < before - HAIR:
+                wrong.append(f"tasks {a} and {b} share a {name}")
+            if name == "core" and place[a] > place[b]:  # emit projects the order on each core
+                wrong.append(f"tasks {a} and {b} start in another sequence than the order's")
+    return wrong
+
+
+def wrong_times(graph, times, schedule):
+    start, end = schedule.start_ns, schedule.end_ns
     for i, task in enumerate(graph.tasks):
         for p in graph.predecessors[i]:
             known = times.lead_ns[i] if graph.tasks[p].core == task.core else 0.0
             if start[i] + known < end[p] - HAIR:
-                wrong.append(f"task {i} starts before {p} ends")
+                yield f"task {i} starts before {p} ends"
+        if end[i] < start[i] + times.own_ns[i] - HAIR:
+            yield f"task {i} has too little time"
+        if task.peer >= 0 and schedule.peer_end_ns[i] < start[i] + times.sender_ns[i] - HAIR:
+            yield f"the sender of task {i} has too little time"
+
+
+def busy_spans(graph, times, schedule):
+    """By (kind of resource, core): from when to when which task holds it."""
+    start, end, spans = schedule.start_ns, schedule.end_ns, {}
+    for i, task in enumerate(graph.tasks):
         begin = start[i]
         if task.peer >= 0:
             begin += times.lead_ns[i]
-            on_core.setdefault(task.peer, []).append((start[i], peer_end[i], i))
-            on_switch.setdefault(task.peer, []).append((start[i], start[i] + times.switch_ns[i], i))
-            if peer_end[i] < start[i] + times.sender_ns[i] - HAIR:
-                wrong.append(f"the sender of task {i} has too little time")
+            left = start[i] + times.switch_ns[i]
+            spans.setdefault(("core", task.peer), []).append((start[i], schedule.peer_end_ns[i], i))
+            spans.setdefault(("switch", task.peer), []).append((start[i], left, i))
         elif task.kind in (Kind.LOAD, Kind.STORE):
-            served = end[i] - times.own_ns[i]
-            on_memory.append((served + times.request_ns[i], served + times.switch_ns[i], i))
-        if end[i] < start[i] + times.own_ns[i] - HAIR:
-            wrong.append(f"task {i} has too little time")
-        on_core.setdefault(task.core, []).append((begin, end[i], i))
-    groups = [("core", spans) for spans in on_core.values()]
-    groups += [("switch", spans) for spans in on_switch.values()] + [("memory", on_memory)]
-    for name, spans in groups:
-        for (_, before, a), (after, _, b) in pairwise(sorted(spans)):
-            if after < before - HAIR:
-                wrong.append(f"tasks {a} and {b} share a {name}")
-    place = np.argsort(schedule.order)
-    for spans in on_core.values():  # emit projects the order on each core
-        numbers = [i for _, _, i in sorted(spans)]
-        if any(place[a] > place[b] for a, b in pairwise(numbers)):
-            wrong.append("a core's tasks start in another sequence than the order's")
-    if schedule.makespan_ns < max(end.max(initial=0), peer_end.max(initial=0)) - HAIR:
-        wrong.append("the makespan is before the last end")
-    return wrong
+            asked = end[i] - times.own_ns[i]
+            served = (asked + times.request_ns[i], asked + times.switch_ns[i], i)
+            spans.setdefault(("memory", -1), []).append(served)
+        spans.setdefault(("core", task.core), []).append((begin, end[i], i))
+    return spans
 
 
 def listed(plan, rule, cores, patience_ns=3_000.0):
@@ -210,13 +220,13 @@ def computes_of_one_core(graph):
 
 def test_small_graphs_are_solved(solved):
     mapping = solved(1)
-    (record,) = [r for r in mapping.context.solver_records if r.pass_name == "schedule"]
+    (record,) = [r for r in mapping.context.solver_records if r.pass_name == SchedulePass.name]
     assert record.solver == "CP-SAT"
     assert record.bound <= record.value + HAIR
     assert record.status == "optimal"
     assert mapping.differing() == 0
     heuristic = solved(0)
-    (listing,) = [r for r in heuristic.context.solver_records if r.pass_name == "schedule"]
+    (listing,) = [r for r in heuristic.context.solver_records if r.pass_name == SchedulePass.name]
     assert listing.solver == "list scheduling"
     assert record.value <= listing.value + HAIR
     assert not violations(mapping.plan.built.graph, mapping.plan.times, mapping.plan.schedule)
