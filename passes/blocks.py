@@ -162,6 +162,24 @@ class Part:
         return Box(*reach[:4], *self.channels)
 
 
+def _weights_side_by_side(machine: Machine, weight_bits: int, where: str) -> int:
+    """Weights next to each other on a crossbar; narrow ones take the machine's cells all the same."""
+    if weight_bits > machine.weight_bits:
+        raise PassError(
+            f"weights of {weight_bits} bits do not fit the machine's {machine.weight_bits}",
+            where=where,
+            hint="quantise to fewer bits or set the machine's weight_bits",
+        )
+    columns = outputs_per_crossbar(machine.main_kind, machine.weight_bits)
+    if columns == 0:
+        raise PassError(
+            f"a weight of {machine.weight_bits} bits takes more columns than a crossbar has",
+            where=where,
+            hint="use cells with more bits, fewer weight bits or wider crossbars",
+        )
+    return columns
+
+
 def layer_blocks(
     op: MatmulOp, machine: Machine, weight_bits: int, pack: int = 0, unroll: int = 1
 ) -> LayerBlocks:
@@ -175,13 +193,7 @@ def layer_blocks(
     """
     kind = machine.main_kind
     where = op.source.node if op.source is not None else op.name
-    columns = outputs_per_crossbar(kind, weight_bits)
-    if columns == 0:
-        raise PassError(
-            f"a weight of {weight_bits} bits takes more columns than a crossbar has",
-            where=where,
-            hint="use cells with more bits, fewer weight bits or wider crossbars",
-        )
+    columns = _weights_side_by_side(machine, weight_bits, where)
     if len(op.window.kernel) > 2:
         raise PassError("windows of three axes are not supported yet", where=where)
     window = Window2d.of(op.window)
@@ -212,7 +224,7 @@ def layer_blocks(
             blocks = _split_to(blocks, wanted)
         wanted = wanted or len(blocks)
         packs.append(Pack(g0 * in_per, g1 * in_per, g0 * out_per, g1 * out_per, tuple(blocks)))
-    slices = -(-weight_bits // kind.cell.bits)
+    slices = -(-machine.weight_bits // kind.cell.bits)
     summed_rows = rows if kind.sums_row_blocks else 0
     return LayerBlocks(tuple(packs), window, slices, columns, pack, unroll, summed_rows)
 

@@ -36,6 +36,9 @@ CONSTANT_SHARE = 64  # constants of an elementwise operator may take this fracti
 CONSTANT_BYTES = 16  # of one element: ones, two multipliers, an offset and a shift
 GLOBAL_SPLIT = 8  # cores that share the channels of a global pooling
 
+RENAMES = frozenset(
+    {"Reshape", "Squeeze", "Unsqueeze", "Identity", "Flatten", "Relu", "Clip"}
+)  # as moves they keep every code where it is (a Relu that does nothing among them)
 ROW_WISE = frozenset({"Softmax", "LogSoftmax", "LayerNormalization"})
 ELEMENTWISE = frozenset(
     {
@@ -257,7 +260,7 @@ class DigitalBuilder:
         source = self._values[job.operands[0]]
         a = [n for n in (source.layout.shape[i] for i in source.layout.axes) if n > 1]
         b = [n for n in (job.value.layout.shape[i] for i in job.value.layout.axes) if n > 1]
-        if job.op_type not in ("Reshape", "Squeeze", "Unsqueeze", "Identity", "Flatten"):
+        if job.op_type not in RENAMES:
             return False
         if (
             source.layout.grid == job.value.layout.grid

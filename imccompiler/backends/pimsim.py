@@ -9,9 +9,10 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -79,6 +80,7 @@ def write(
     active = active_cores(program)
     if not active:
         raise ProgramError("no core has an operation to do")
+    config = {"core_cnt": active[-1] + 1, "array_group_map": group_maps(program, active)}
     folder.mkdir(parents=True, exist_ok=True)
     chip_text = json.dumps(chip(machine, active[-1] + 1, rob_size, NETWORK_FILE), indent=1)
     (folder / CHIP_FILE).write_text(chip_text + "\n", encoding="utf-8")
@@ -88,7 +90,7 @@ def write(
         gzip.GzipFile("", "wb", _COMPRESSION, raw, mtime=0) as packed,
         io.TextIOWrapper(packed, encoding="ascii") as file,
     ):
-        return _write_program(program, machine, active, file)
+        return _write_program(program, machine, config, file)
 
 
 def active_cores(program: Program) -> list[int]:
@@ -97,8 +99,9 @@ def active_cores(program: Program) -> list[int]:
     return np.unique(np.searchsorted(program.core_start, operations, side="right") - 1).tolist()
 
 
-def _write_program(program: Program, machine: Machine, active: list[int], file: IO[str]) -> Summary:
-    config = {"core_cnt": active[-1] + 1, "array_group_map": group_maps(program, active)}
+def _write_program(
+    program: Program, machine: Machine, config: Mapping[str, Any], file: IO[str]
+) -> Summary:
     file.write('{"config":' + json.dumps(config, separators=(",", ":")))
     kind = machine.main_kind
     written = formats(kind.columns_per_weight(program.weight_bits) * kind.cell.bits)
@@ -110,7 +113,7 @@ def _write_program(program: Program, machine: Machine, active: list[int], file: 
         counts += np.bincount(code[:, OP], minlength=len(counts))
     file.write("}\n")
     operations = {Op(op).name.lower(): int(counts[op]) for op in np.flatnonzero(counts).tolist()}
-    return Summary(len(active), int(counts.sum()), operations)
+    return Summary(len(config["array_group_map"]), int(counts.sum()), operations)
 
 
 def _check_exchanges(program: Program) -> None:

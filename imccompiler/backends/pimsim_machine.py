@@ -99,6 +99,8 @@ def _only_kind(machine: Machine) -> CoreKind:
         raise _cannot("package.chips", "has one chip")
     if kind.input_reads != _INPUT_READS:
         raise _cannot("input_reads", f"reads the input of `mvmul` {_INPUT_READS} times")
+    if machine.activation_bits % kind.crossbar.input_bits_per_cycle:
+        raise _cannot("crossbar.input_bits_per_cycle", "divides inputs into whole digits")
     if kind.crossbar.style != "analog":
         raise _cannot("crossbar.style", "has analog crossbars only")
     return kind

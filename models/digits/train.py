@@ -6,6 +6,10 @@ Needs torch and scikit-learn. The held-out images take no part in any choice: th
 are fixed, and the accuracy is measured once, when all is done.
 """
 
+# Linters run without torch, so its types are unknown to them.
+# pyright: reportMissingImports=false, reportUntypedBaseClass=false
+# pyright: reportUnknownParameterType=false
+
 from __future__ import annotations
 
 import argparse

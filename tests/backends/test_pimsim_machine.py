@@ -95,6 +95,7 @@ def test_energies_and_powers_are_written_where_there_are_any(pimcomp: Machine) -
         ({"core.crossbar.read_ns": 7.5}, "whole cycles"),
         ({"core.crossbar.adc.per_crossbar": 48}, "exactly"),
         ({"core.crossbar.rows_active": 100}, "exactly"),
+        ({"core.crossbar.input_bits_per_cycle": 3}, "whole digits"),
         ({"package.chips": 2}, "one chip"),
         ({"core.crossbar.dac_ns": 0.0, "core.crossbar.dac_pj": 1.0}, "take time only"),
     ],
