@@ -163,7 +163,7 @@ class Part:
 
 
 def _weights_side_by_side(machine: Machine, weight_bits: int, where: str) -> int:
-    """Weights next to each other on a crossbar; narrow ones take the machine's cells all the same."""
+    """Weights next to each other on a crossbar; narrow ones take as many cells all the same."""
     if weight_bits > machine.weight_bits:
         raise PassError(
             f"weights of {weight_bits} bits do not fit the machine's {machine.weight_bits}",
