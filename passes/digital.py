@@ -500,4 +500,4 @@ def _order_kept(source: Value, result: Value) -> bool:
         kept = [a for a in value.layout.axes if value.layout.shape[a] > 1]
         return kept == sorted(kept)
 
-    return is_natural(source) and is_natural(result)
+    return source.layout == result.layout or (is_natural(source) and is_natural(result))
