@@ -136,7 +136,11 @@ def test_grouped_boxes_have_the_same_bytes(outputs, unroll):
 def test_weights_wider_than_a_crossbar_are_refused():
     op, _ = conv(4, 3, (3, 3))
     with pytest.raises(PassError, match="more columns than a crossbar has"):
-        layer_blocks(op, vary(MACHINE, {"crossbar.columns": 16, "cell.bits": 1}), 32)
+        layer_blocks(
+            op, vary(MACHINE, {"crossbar.columns": 4, "cell.bits": 1, "adc.per_crossbar": 1}), 8
+        )
+    with pytest.raises(PassError, match="do not fit the machine's 8"):
+        layer_blocks(op, MACHINE, 9)
 
 
 @pytest.mark.parametrize("options", [{"groups": 3}, {"dilations": (1, 2)}])
