@@ -10,7 +10,7 @@ from imccompiler.passes.durations import TaskTimes
 from imccompiler.passes.listing import Schedule
 from imccompiler.passes.taskgraph import Kind, TaskGraph
 
-DETERMINISTIC_SECONDS = {1: 2.0, 2: 10.0, 3: 60.0}
+DETERMINISTIC_SECONDS = {1: 0.5, 2: 10.0, 3: 60.0}
 """Budget by effort, in CP-SAT's deterministic time: the same on every machine."""
 HAIR_NS = 1e-6  # so that sums of times round down to what they are
 
