@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,6 +91,26 @@ def solve_order(
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return SolvedOrder("infeasible", (), hint.makespan_ns, max(0.0, bound))
     begins = [solver.value(s) for s in start]
-    order = tuple(sorted(range(len(own)), key=lambda i: (begins[i], i)))
+    order = _topological(graph, begins)
     name = "optimal" if status == cp_model.OPTIMAL else "feasible"
     return SolvedOrder(name, order, solver.objective_value * scale, bound)
+
+
+def _topological(graph: TaskGraph, begins: Sequence[int]) -> tuple[int, ...]:
+    """Tasks by begin, but never before what they need: rounded times can coincide or cross."""
+    successors: list[list[int]] = [[] for _ in begins]
+    missing = [len(set(before)) for before in graph.predecessors]
+    for task, before in enumerate(graph.predecessors):
+        for p in set(before):
+            successors[p].append(task)
+    ready = [(begins[i], i) for i, count in enumerate(missing) if count == 0]
+    heapq.heapify(ready)
+    order: list[int] = []
+    while ready:
+        _, task = heapq.heappop(ready)
+        order.append(task)
+        for s in successors[task]:
+            missing[s] -= 1
+            if missing[s] == 0:
+                heapq.heappush(ready, (begins[s], s))
+    return tuple(order)
