@@ -186,7 +186,7 @@ class DigitalBuilder:
         make: Callable[[_Job, Window2d, PieceShape, int], tuple[Template, tuple[int, ...]]],
     ) -> None:
         source = self._values[job.operands[0]]
-        window = pool_window(job.op_type, job.attributes, source.layout, job.value.layout)
+        window = pool_window(job.op_type, job.attributes, source.layout)
         quant = job.quants[job.op.result]
         lowest = quant.low  # padding never wins a maximum; averages have none
         for rank, (core, box) in enumerate(self._pool_tiles(job, source, window)):

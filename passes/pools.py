@@ -8,16 +8,13 @@ from typing import Any
 from imccompiler.passes.geometry import Layout, Window2d
 
 
-def pool_window(
-    op_type: str, attributes: Mapping[str, Any], source: Layout, result: Layout
-) -> Window2d:
+def pool_window(op_type: str, attributes: Mapping[str, Any], source: Layout) -> Window2d:
     """The sliding window of MaxPool, AveragePool and the global pools.
 
     Padding below and on the right needs no place here: it is what the result's size reaches.
     """
     if op_type.startswith("Global"):
         return Window2d(kernel=source.grid[:2])
-    del result
     kernel = tuple(attributes["kernel_shape"])
     n = len(kernel)
     strides = tuple(attributes.get("strides") or (1,) * n)

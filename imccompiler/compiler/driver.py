@@ -19,6 +19,7 @@ from imccompiler.compiler.pins import apply_pins, read_pins, verify_pins
 from imccompiler.compiler.sources import machine_of, network_of
 from imccompiler.errors import ImcError, InternalError, PassError, UserInputError
 from imccompiler.hardware.schema import Machine
+from imccompiler.hardware.unmodelled import unmodelled
 from imccompiler.ir.store import WeightStore
 from imccompiler.passes import registry
 from imccompiler.passes.base import CompileContext, Objective, XdslContext
@@ -135,6 +136,7 @@ def compile(  # noqa: A001
         seed=seed,
         calibration=calibration,
     )
+    context.notes.extend(unmodelled(machine))
     instruments = Instruments(
         total=len(pipeline),
         keep=target is not None,
