@@ -28,18 +28,19 @@ from imccompiler.passes.blocks import LayerBlocks, Part, layer_blocks, parts_of_
 from imccompiler.passes.compute import (
     PieceShape,
     Widths,
-    accumulate_template,
     finish_template,
     gathered_bytes,
     matmul_template,
+    send_sum_template,
+    sum_template,
 )
 from imccompiler.passes.digital import DigitalBuilder
 from imccompiler.passes.encoding import encode
-from imccompiler.passes.geometry import Box, best_grid, cut_grid
+from imccompiler.passes.geometry import Box, cut_grid, cut_rows_first
 from imccompiler.passes.layouts import assign_layouts
 from imccompiler.passes.moves import load_template, store_template
 from imccompiler.passes.taskgraph import Kind, Side, Task, TaskGraph
-from imccompiler.passes.template import Template, TemplateBuilder
+from imccompiler.passes.template import Template
 from imccompiler.passes.values import Done, Gatherer, Tile, Value, tasks_for
 from imccompiler.program.artifact import Function, Port, Quantization
 from imccompiler.program.isa import byte_width
@@ -290,7 +291,7 @@ class _Builder:
         if len(members) == 1:  # pieces are whole rows, so that their results lie side by side
             pieces = cut_grid(box, (min(job.pieces, box.height), 1))
         else:
-            pieces = _cut_rows_first(box, len(members))
+            pieces = cut_rows_first(box, len(members))
         largest = max(p.positions for p in pieces)
         per_value = byte_width(job.widths.accumulator) * 2 + byte_width(job.widths.product)
         budget = self._constant_bytes
@@ -464,8 +465,10 @@ class _Builder:
             staging = graph.buffer(core, size) if sender != core else buffer
             key = ("reduce", layer, piece.size, sender == core)
             if key not in self._templates:
-                self._templates[key] = _receive_and_add(job, piece.size, local=sender == core)
-                self._templates["send", layer, piece.size] = _send_whole(layer, size)
+                self._templates[key] = sum_template(
+                    layer, piece.size, job.widths, local=sender == core
+                )
+                self._templates["send", layer, piece.size] = send_sum_template(layer, size)
             receive = Side(self._templates[key], (total, staging), (sender,))
             if sender == core:
                 task = Task(Kind.COMPUTE, core, layer, rank, receive)
@@ -482,13 +485,6 @@ class _Builder:
         return graph.add(Task(Kind.COMPUTE, core, layer, len(members), side), tuple(added))
 
 
-def _cut_rows_first(box: Box, count: int) -> list[Box]:
-    """At most `count` pieces: along rows if there are enough, else along both axes."""
-    if count <= box.height:
-        return cut_grid(box, (count, 1))
-    return cut_grid(box, best_grid(box.height, box.width, count))
-
-
 @dataclass(slots=True)
 class _Matmul:
     op: MatmulOp
@@ -501,20 +497,3 @@ class _Matmul:
     constants: dict[tuple[int, ...], tuple[int, ...]] = field(
         default_factory=dict[tuple[int, ...], tuple[int, ...]]
     )
-
-
-def _receive_and_add(job: _Matmul, elements: int, *, local: bool) -> Template:
-    if local:
-        return accumulate_template(job.layer, elements, job.widths)
-    b = TemplateBuilder(job.layer)
-    b.point(0, 1)
-    b.receive(0, elements * byte_width(job.widths.accumulator))
-    add = accumulate_template(job.layer, elements, job.widths)
-    return b.build().then(add)
-
-
-def _send_whole(layer: int, size: int) -> Template:
-    b = TemplateBuilder(layer)
-    b.point(0, 0)
-    b.send(0, size)
-    return b.build()

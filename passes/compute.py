@@ -109,6 +109,25 @@ def accumulate_template(layer: int, elements: int, widths: Widths) -> Template:
     return b.build()
 
 
+def sum_template(layer: int, elements: int, widths: Widths, *, local: bool) -> Template:
+    """Add another share's sums (buffer 1), received from core number 0 unless `local`, to ours."""
+    add = accumulate_template(layer, elements, widths)
+    if local:
+        return add
+    b = TemplateBuilder(layer)
+    b.point(0, 1)
+    b.receive(0, elements * byte_width(widths.accumulator))
+    return b.build().then(add)
+
+
+def send_sum_template(layer: int, size: int) -> Template:
+    """Send all sums of a piece (buffer 0) to core number 0."""
+    b = TemplateBuilder(layer)
+    b.point(0, 0)
+    b.send(0, size)
+    return b.build()
+
+
 def finish_template(
     layer: int, positions: int, columns: int, widths: Widths, constants: int
 ) -> Template:

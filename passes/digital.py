@@ -262,11 +262,7 @@ class DigitalBuilder:
         b = [n for n in (job.value.layout.shape[i] for i in job.value.layout.axes) if n > 1]
         if job.op_type not in RENAMES:
             return False
-        if (
-            source.layout.grid == job.value.layout.grid
-            and a == b
-            and _order_kept(source, job.value)
-        ):
+        if source.layout.grid == job.value.layout.grid and a == b and source.same_order(job.value):
             job.value.tiles.extend(source.tiles)
             return True
         return False
@@ -491,13 +487,3 @@ class _Job:
             self.op_type = op.op_type.data
             self.attributes = to_python(op.attrs)
             self.operands = [v for v in op.operands_ if not isinstance(v.owner, WeightOp)]
-
-
-def _order_kept(source: Value, result: Value) -> bool:
-    """Whether memory order means the same elements in both layouts."""
-
-    def is_natural(value: Value) -> bool:
-        kept = [a for a in value.layout.axes if value.layout.shape[a] > 1]
-        return kept == sorted(kept)
-
-    return source.layout == result.layout or (is_natural(source) and is_natural(result))

@@ -107,6 +107,12 @@ class Layout:
         return (rows, columns, channels)
 
     @property
+    def is_onnx(self) -> bool:
+        """Whether elements lie in ONNX order; axes of size 1 can stand anywhere."""
+        kept = [axis for axis in self.axes if self.shape[axis] > 1]
+        return kept == sorted(kept)
+
+    @property
     def whole(self) -> Box:
         """The box of the whole tensor."""
         rows, columns, channels = self.grid
@@ -208,3 +214,10 @@ def best_grid(height: int, width: int, parts: int) -> tuple[int, int]:
         if best is None or key < best[0]:
             best = (key, (rows_used, columns_used))
     return best[1] if best else (1, 1)
+
+
+def cut_rows_first(box: Box, count: int) -> list[Box]:
+    """At most `count` pieces: along rows if there are enough, else along both axes."""
+    if count <= box.height:
+        return cut_grid(box, (count, 1))
+    return cut_grid(box, best_grid(box.height, box.width, count))

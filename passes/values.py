@@ -51,6 +51,10 @@ class Value:
     tiles: list[Tile] = field(default_factory=list[Tile])
     _boxes: NDArray[np.int64] | None = None
 
+    def same_order(self, other: Value) -> bool:
+        """Whether the bytes of both, which have one size, mean their elements in one order."""
+        return self.layout == other.layout or (self.layout.is_onnx and other.layout.is_onnx)
+
     def overlapping(self, box: Box) -> list[tuple[Tile, Box]]:
         """Tiles that have a part of `box`, with that part."""
         if self._boxes is None or len(self._boxes) != len(self.tiles):
