@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +14,9 @@ import typer
 from imccompiler.report.console import emit_json, fail, print_tables, progress_bar
 
 Objective = Literal["latency", "throughput", "energy"]
+
+COLLECT_AFTER = 3_000_000
+"""New objects before Python looks for reference cycles: passes make many objects, few cycles."""
 
 app = typer.Typer(
     name="imcc",
@@ -386,6 +391,8 @@ def _two_columns(rows: dict[str, str]) -> object:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 the input, 3 does not fit, 1 ours, 130 Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    gc.set_threshold(COLLECT_AFTER)
+    atexit.register(gc.freeze)  # what is left goes with the process, whether in cycles or not
     try:
         app(arguments)
     except Exception as error:  # noqa: BLE001

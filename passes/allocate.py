@@ -55,9 +55,8 @@ def _allocate(context: CompileContext, plan: Planned) -> Allocation:
     graph = plan.built.graph
     cores = context.machine.core_count
     capacity = context.machine.main_kind.local_memory.kib * 1024
-    core = np.array(graph.buffer_core, np.int64)
-    size = np.array(graph.buffer_bytes, np.int64)
-    padded = size + GAP_BYTES
+    core = graph.buffer_core
+    padded = graph.buffer_bytes + GAP_BYTES
     address = np.zeros(len(core), np.int64)
     used = np.bincount(core, padded, cores).astype(np.int64)
     by_core = np.argsort(core, kind="stable")
@@ -89,16 +88,13 @@ def _allocate(context: CompileContext, plan: Planned) -> Allocation:
 
 def _lifetimes(graph: TaskGraph, plan: Planned) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Place in the order of each buffer's first and last use; constants live always."""
-    count, tasks = len(graph.buffer_core), len(graph.tasks)
+    count, tasks = len(graph.buffer_core), len(graph)
     place = np.empty(tasks, np.int64)
     place[plan.schedule.order] = np.arange(tasks)
     first, last = np.full(count, tasks, np.int64), np.full(count, -1, np.int64)
-    for sides in ([t.side for t in graph.tasks], [t.sender for t in graph.tasks]):
-        lengths = np.fromiter((len(s.buffers) if s else 0 for s in sides), np.int64, tasks)
-        used = np.fromiter((b for s in sides if s for b in s.buffers), np.int64, lengths.sum())
-        at = np.repeat(place, lengths)
-        np.minimum.at(first, used, at)
-        np.maximum.at(last, used, at)
+    at, used = np.repeat(place[graph.side_task], graph.operands.counts), graph.operands.values
+    np.minimum.at(first, used, at)
+    np.maximum.at(last, used, at)
     constants = list(graph.constants)
     first[constants], last[constants] = 0, tasks
     return first, last
@@ -112,37 +108,15 @@ def pack_intervals(
     Orders are tried one after the other until one fits: by falling size, by size times
     life, by life, by begin; the best is returned if none does.
     """
+    from imccompiler.passes import intervals_kernel  # noqa: PLC0415
+
     life = last - first + 1
     best = (np.zeros(0, np.int64), int(size.sum()) + 1)
     for key in (-size, -size * life, -life, first):
-        found = _first_fit(np.lexsort((-size, key)), size, first, last)
-        if found[1] < best[1]:
-            best = found
+        address = intervals_kernel.first_fit(np.lexsort((-size, key)), size, first, last)
+        end = int((address + size).max(initial=0))
+        if end < best[1]:
+            best = (address, end)
         if best[1] <= capacity:
             break
     return best
-
-
-def _first_fit(
-    order: NDArray[np.int64],
-    size: NDArray[np.int64],
-    first: NDArray[np.int64],
-    last: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], int]:
-    """Each buffer in the lowest gap among those already placed that it meets in time."""
-    address = np.zeros(len(size), np.int64)
-    placed = np.zeros(len(size), np.bool_)
-    top = 0
-    for index in order.tolist():
-        near = np.flatnonzero(placed & (first <= last[index]) & (last >= first[index]))
-        begins = address[near]
-        by_address = np.argsort(begins, kind="stable")
-        begins = begins[by_address]
-        reach = np.maximum.accumulate(begins + size[near][by_address])
-        floor = np.concatenate([[0], reach])
-        gaps = np.flatnonzero(begins - floor[:-1] >= size[index])
-        at = int(floor[gaps[0]]) if len(gaps) else int(floor[-1])
-        address[index] = at
-        placed[index] = True
-        top = max(top, at + int(size[index]))
-    return address, top

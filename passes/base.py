@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
+from imccompiler.cost.machine import MachineTiming
 from imccompiler.errors import InternalError
 from imccompiler.hardware.schema import Machine
 from imccompiler.ir.store import WeightStore
@@ -65,11 +67,16 @@ class CompileContext:
     program: Program | None = None
     solver_records: list[SolverRecord] = field(default_factory=list[SolverRecord])
     notes: list[str] = field(default_factory=list[str])
-    analyses: dict[str, tuple[int, Any]] = field(default_factory=dict[str, tuple[int, Any]])
+    analyses: dict[str, tuple[object, Any]] = field(default_factory=dict[str, tuple[object, Any]])
+
+    @cached_property
+    def times(self) -> MachineTiming:
+        """Times of the machine's operations."""
+        return MachineTiming.of(self.machine)
 
     def analysis(self, name: str, module: ModuleOp, compute: Callable[[], T]) -> T:
         """A result derived from `module`, computed once for each state of the module."""
-        key = hash(tuple(_fingerprint(module)))
+        key = _decisions(module)
         held = self.analyses.get(name)
         if held is None or held[0] != key:
             held = (key, compute())
@@ -77,9 +84,12 @@ class CompileContext:
         return held[1]
 
 
-def _fingerprint(module: ModuleOp) -> list[int]:
-    """Hashes of all ops with their decisions; what stands on the module is not part of it."""
-    return [hash((op.name, tuple(op.properties.items()))) for op in module.body.block.ops]
+def _decisions(module: ModuleOp) -> list[tuple[object, ...]]:
+    """All ops with their decisions; what stands on the module is not part of it.
+
+    Comparing takes little where nothing changed: attributes are then the same objects.
+    """
+    return [(op.name, *op.properties.items()) for op in module.body.block.ops]
 
 
 class XdslContext(Context):
@@ -105,6 +115,16 @@ class ImcPass(ModulePass):
         if not isinstance(ctx, XdslContext):
             raise InternalError("passes of imccompiler need an XdslContext", where=self.name)
         self.run(ctx.compile_context, op)
+
+    def depends_on(self, context: CompileContext) -> tuple[object, ...] | None:  # noqa: ARG002
+        """What of the context, beside the weights, decides what the pass makes of a module.
+
+        Given equal modules and weights and equal answers, compared with `==`, the pass decides
+        the same, adds the same weights and notes, and leaves the rest of the context alone: so
+        `compiler.prefix` need not run it again. None, the default, answers for passes that look
+        at the whole machine.
+        """
+        return None
 
     @abstractmethod
     def run(self, context: CompileContext, module: ModuleOp) -> None:

@@ -9,7 +9,8 @@ adds the outputs of row blocks multiplies with all those of a part at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from imccompiler.errors import PassError
 from imccompiler.hardware.schema import Machine
 from imccompiler.hardware.weights import outputs_per_crossbar
+from imccompiler.ir.decisions import Window
 from imccompiler.ir.dialect import MatmulOp, shape_of
 from imccompiler.passes.geometry import Box, Window2d, cut
 
@@ -58,16 +60,31 @@ class Pack:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerBlocks:
-    """A layer's weight matrix, cut for one kind of core."""
+class Cutting:
+    """All that decides how a weight matrix is cut: the layer's side and the crossbars'."""
 
-    packs: tuple[Pack, ...]
-    window: Window2d
+    window: Window
+    shape: tuple[int, ...]  # of the weights
+    rows: int  # word lines
+    columns: int  # whole weights side by side on a crossbar
     slices: int
-    columns_per_crossbar: int  # whole weights
-    pack: int  # convolution groups in a pack
-    unroll: int  # neighbouring outputs of a row that one window makes
-    summed_rows: int  # word lines of a crossbar if the machine adds row blocks, else 0
+    sums_row_blocks: bool
+    pack: int  # 0: as many groups as fit
+    unroll: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerBlocks:
+    """A layer's weight matrix, cut for one kind of core; known by what decides the cut."""
+
+    cutting: Cutting
+    packs: tuple[Pack, ...] = field(compare=False)
+    window: Window2d = field(compare=False)
+    slices: int = field(compare=False)
+    columns_per_crossbar: int = field(compare=False)  # whole weights
+    pack: int = field(compare=False)  # convolution groups in a pack
+    unroll: int = field(compare=False)  # neighbouring outputs of a row that one window makes
+    summed_rows: int = field(compare=False)  # word lines if the machine adds row blocks, else 0
 
     @property
     def row_blocks(self) -> int:
@@ -99,6 +116,10 @@ class LayerBlocks:
         """The output box that a box of groups is, with all channels; it has the same bytes."""
         u = self.unroll
         return box._replace(x0=box.x0 * u, x1=box.x1 * u, c1=box.c1 // u) if u > 1 else box
+
+
+Inputs = list[tuple[RowBlock, tuple[RowBlock, ...]]]
+"""Inputs of `mvmul`s, and the row blocks that they are on crossbars."""
 
 
 class Call(NamedTuple):
@@ -196,25 +217,31 @@ def layer_blocks(
     columns = _weights_side_by_side(machine, weight_bits, where)
     if len(op.window.kernel) > 2:
         raise PassError("windows of three axes are not supported yet", where=where)
-    window = Window2d.of(op.window)
-    shape = shape_of(op.weight)
-    groups = op.window.groups
-    if op.window.kernel:
-        outputs, inputs = shape[0], shape[1] * groups
+    if unroll > 1 and (op.window.groups > 1 or any(d > 1 for d in op.window.dilations[-1:])):
+        raise PassError("grouped and dilated windows cannot be unrolled", where=where)
+    slices = -(-machine.weight_bits // kind.cell.bits)
+    geometry = (kind.crossbar.rows, columns, slices, kind.sums_row_blocks)
+    return cut_matrix(Cutting(op.window, shape_of(op.weight), *geometry, pack, unroll))
+
+
+@lru_cache(maxsize=1 << 10)
+def cut_matrix(cutting: Cutting) -> LayerBlocks:
+    """Cut a matrix; equal cuttings give the same object."""
+    kernel = cutting.window.kernel
+    groups, unroll, rows = cutting.window.groups, cutting.unroll, cutting.rows
+    if kernel:
+        outputs, inputs = cutting.shape[0], cutting.shape[1] * groups
     else:
-        inputs, outputs = shape
+        inputs, outputs = cutting.shape
+    window = Window2d.of(cutting.window)
     if unroll > 1:
-        if groups > 1 or window.dilation[1] > 1:
-            raise PassError("grouped and dilated windows cannot be unrolled", where=where)
         window = window.unrolled(unroll)
         outputs *= unroll
     in_per, out_per = inputs // groups, outputs // groups
     taps = window.kernel[0] * window.kernel[1]
-    rows = kind.crossbar.rows
-    if groups == 1:
-        pack = 1
-    elif pack == 0:
-        pack = max(1, min(rows // (taps * in_per), columns // out_per, groups))
+    pack = 1 if groups == 1 else cutting.pack
+    if pack == 0:
+        pack = max(1, min(rows // (taps * in_per), cutting.columns // out_per, groups))
     packs: list[Pack] = []
     wanted: int | None = None
     for g0 in range(0, groups, pack):
@@ -224,32 +251,70 @@ def layer_blocks(
             blocks = _split_to(blocks, wanted)
         wanted = wanted or len(blocks)
         packs.append(Pack(g0 * in_per, g1 * in_per, g0 * out_per, g1 * out_per, tuple(blocks)))
-    slices = -(-machine.weight_bits // kind.cell.bits)
-    summed_rows = rows if kind.sums_row_blocks else 0
-    return LayerBlocks(tuple(packs), window, slices, columns, pack, unroll, summed_rows)
+    return LayerBlocks(
+        cutting,
+        tuple(packs),
+        window,
+        cutting.slices,
+        cutting.columns,
+        pack,
+        unroll,
+        rows if cutting.sums_row_blocks else 0,
+    )
 
 
-def parts_of_copy(blocks: LayerBlocks, row_split: int, column_split: int) -> list[Part]:
+@lru_cache(maxsize=1 << 9)
+def parts_of_copy(blocks: LayerBlocks, row_split: int, column_split: int) -> tuple[Part, ...]:
     """Parts of one copy, row shares outer, column shares inner."""
+    columns = column_shares(blocks, column_split)
+    return tuple(
+        part_of(blocks, rows, c) for rows in cut(blocks.row_blocks, row_split) for c in columns
+    )
+
+
+def column_shares(blocks: LayerBlocks, column_split: int) -> list[tuple[int, int]]:
+    """Ranges of the outputs of a layer, their units shared out as evenly as can be."""
     units = blocks.column_units
-    column_ranges = [(units[a][0], units[b - 1][1]) for a, b in cut(len(units), column_split)]
-    parts: list[Part] = []
-    for r0, r1 in cut(blocks.row_blocks, row_split):
-        inputs = [_inputs(p.row_blocks[r0:r1], blocks.summed_rows) for p in blocks.packs]
-        for n0, n1 in column_ranges:
-            calls = [
+    return [(units[a][0], units[b - 1][1]) for a, b in cut(len(units), column_split)]
+
+
+def part_of(blocks: LayerBlocks, rows: tuple[int, int], columns: tuple[int, int]) -> Part:
+    """The part that holds a range of row blocks and a range of outputs."""
+    (r0, r1), (n0, n1) = rows, columns
+    calls: list[Call] = []
+    planes = 0
+    for index, p in enumerate(blocks.packs):
+        if p.out0 < n1 and p.out1 > n0:
+            inputs = _inputs(p.row_blocks[r0:r1], blocks.summed_rows)
+            planes = len(inputs)
+            calls += [
                 Call(block, plane, max(p.out0, n0), min(p.out1, n1), index, r0 + plane, stack)
-                for index, p in enumerate(blocks.packs)
-                if p.out0 < n1 and p.out1 > n0
-                for plane, (block, stack) in enumerate(inputs[index])
+                for plane, (block, stack) in enumerate(inputs)
             ]
-            parts.append(Part.of(tuple(calls), len(inputs[0]), n0, n1))
-    return parts
+    return Part.of(tuple(calls), planes, n0, n1)
 
 
-def _inputs(
-    row_blocks: Sequence[RowBlock], summed_rows: int
-) -> list[tuple[RowBlock, tuple[RowBlock, ...]]]:
+def crossbars_of_parts(
+    blocks: LayerBlocks, rows: Sequence[tuple[int, int]], columns: Sequence[tuple[int, int]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Crossbars, and row blocks that are multiplied, of the parts that `part_of` would make.
+
+    Both have shape (rows, columns), as many as there are ranges of row blocks and of outputs.
+    """
+    r0, r1 = np.array(rows).T
+    stacked = np.repeat((r1 - r0)[:, None], len(blocks.packs), axis=1)
+    if blocks.summed_rows:
+        word_lines = [[0, *(block.rows for block in p.row_blocks)] for p in blocks.packs]
+        below = np.cumsum(word_lines, axis=1)
+        stacked = -(-(below[:, r1] - below[:, r0]) // blocks.summed_rows).T
+    first, last = np.array([(p.out0, p.out1) for p in blocks.packs]).T
+    n0, n1 = np.array(columns).T[:, :, None]
+    outputs = np.maximum(np.minimum(last, n1) - np.maximum(first, n0), 0)
+    wide = -(-outputs // blocks.columns_per_crossbar)
+    return stacked @ wide.T, stacked @ (wide > 0).T.astype(np.int64)
+
+
+def _inputs(row_blocks: Sequence[RowBlock], summed_rows: int) -> Inputs:
     """Inputs of each `mvmul` of a row share, and the row blocks that they are on crossbars.
 
     Where the machine adds row blocks, the share is one input in the order of memory, cut anew.
@@ -260,7 +325,7 @@ def _inputs(
     for s in sorted(s for block in row_blocks for s in block.segments):
         last = joined[-1] if joined else None
         if last and last[:2] == s[:2] and last.channel + last.length == s.channel:
-            joined[-1] = last._replace(length=last.length + s.length)
+            joined[-1] = Segment(*s[:2], last.channel, last.length + s.length)
         else:
             joined.append(s)
     return [(RowBlock(tuple(joined)), tuple(_filled(joined, summed_rows)))]
@@ -315,7 +380,7 @@ def _filled(inputs: Sequence[Segment], rows: int) -> list[RowBlock]:
         channel, end = s.channel, s.channel + s.length
         while channel < end:
             length = min(free, end - channel)
-            segments.append(s._replace(channel=channel, length=length))
+            segments.append(Segment(s.tap_y, s.tap_x, channel, length))
             channel += length
             free -= length
             if free == 0:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from imccompiler.passes import paths_kernel
 from imccompiler.passes.durations import TaskTimes
 from imccompiler.passes.loads import Loads
+from imccompiler.passes.ragged import starts_of
 from imccompiler.passes.taskgraph import TaskGraph
 from imccompiler.passes.template import Template
 from imccompiler.program.isa import OP, Op
@@ -66,41 +68,23 @@ def _bound(
 
 def longest_tails(graph: TaskGraph, times: TaskTimes) -> NDArray[np.float64]:
     """Longest path behind each task; tasks are numbered in topological order."""
-    own, lead = times.own_ns.tolist(), times.lead_ns.tolist()
-    core = [t.core for t in graph.tasks]
-    tail = [0.0] * len(own)
-    for task in range(len(own) - 1, -1, -1):
-        reach = tail[task] + own[task]
-        for p in graph.predecessors[task]:
-            # what a receiver does itself may end after the message began
-            after = reach - lead[task] if core[p] == core[task] else reach
-            tail[p] = max(tail[p], after)
-    return np.array(tail)
+    return paths_kernel.longest_tails(*_edges(graph), graph.core, times.own_ns, times.lead_ns)
 
 
 def _longest_heads(graph: TaskGraph, times: TaskTimes) -> NDArray[np.float64]:
     """Longest path before each task."""
-    own, lead = times.own_ns.tolist(), times.lead_ns.tolist()
-    core = [t.core for t in graph.tasks]
-    head = [0.0] * len(own)
-    for task, before in enumerate(graph.predecessors):
-        for p in before:
-            reach = head[p] + own[p]
-            reach = reach - lead[task] if core[p] == core[task] else reach
-            head[task] = max(head[task], reach)
-    return np.array(head)
+    return paths_kernel.longest_heads(*_edges(graph), graph.core, times.own_ns, times.lead_ns)
 
 
 def _shortest_heads(graph: TaskGraph, through_ns: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shortest path of first results before each task; padding is no result."""
-    through = through_ns.tolist()
-    fills = [_only_fills(task.side.template) for task in graph.tasks]
-    head = [0.0] * len(through)
-    for task, before in enumerate(graph.predecessors):
-        if not fills[task]:
-            firsts = [head[p] + through[p] for p in before if not fills[p]]
-            head[task] = min(firsts, default=0.0)
-    return np.array(head)
+    fills = np.array([_only_fills(t) for t in graph.templates])[graph.own_template]
+    return paths_kernel.shortest_heads(*_edges(graph), through_ns, fills)
+
+
+def _edges(graph: TaskGraph) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The tasks before each task, and where those of each begin."""
+    return starts_of(graph.before.counts), graph.before.values
 
 
 def _only_fills(template: Template) -> bool:

@@ -6,7 +6,6 @@ its input box, its windows, and the sum over row shares; a digital op becomes on
 
 from __future__ import annotations
 
-import gc
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,23 +24,16 @@ from imccompiler.ir.dialect import (
 )
 from imccompiler.passes.base import CompileContext
 from imccompiler.passes.blocks import LayerBlocks, Part, layer_blocks, parts_of_copy
-from imccompiler.passes.compute import (
-    PieceShape,
-    Widths,
-    finish_template,
-    gathered_bytes,
-    matmul_template,
-    send_sum_template,
-    sum_template,
-)
+from imccompiler.passes.boxes import table
+from imccompiler.passes.compute import Widths
 from imccompiler.passes.digital import DigitalBuilder
-from imccompiler.passes.encoding import encode
-from imccompiler.passes.geometry import Box, cut_grid, cut_rows_first
+from imccompiler.passes.gather import Gatherer
+from imccompiler.passes.geometry import Box, cut_grid
 from imccompiler.passes.layouts import assign_layouts
-from imccompiler.passes.moves import load_template, store_template
-from imccompiler.passes.taskgraph import Kind, Side, Task, TaskGraph
-from imccompiler.passes.template import Template
-from imccompiler.passes.values import Done, Gatherer, Tile, Value, tasks_for
+from imccompiler.passes.moves import load_template, store_template, wait_template
+from imccompiler.passes.products import Product, build_product
+from imccompiler.passes.taskgraph import GraphBuilder, Kind, Side, TaskGraph
+from imccompiler.passes.values import Tiles, Value
 from imccompiler.program.artifact import Function, Port, Quantization
 from imccompiler.program.isa import byte_width
 
@@ -103,18 +95,7 @@ def build(context: CompileContext, module: ModuleOp) -> Built:
     Raises:
         PassError: A decision is missing.
     """
-
-    def run() -> Built:
-        # a hundred thousand small tuples and nothing to collect: the collector would only look
-        enabled = gc.isenabled()
-        gc.disable()
-        try:
-            return _Builder(context, module).run()
-        finally:
-            if enabled:
-                gc.enable()
-
-    return context.analysis("tasks", module, run)
+    return context.analysis("tasks", module, lambda: _Builder(context, module).run())
 
 
 class _Builder:
@@ -123,7 +104,7 @@ class _Builder:
         self._machine = context.machine
         self._kind = context.machine.main_kind
         self._module = module
-        self._graph = TaskGraph()
+        self._graph = GraphBuilder()
         self._gatherer = Gatherer(self._graph)
         self._values: dict[SSAValue, Value] = {}
         self._quants: dict[SSAValue, Quantization] = {}
@@ -136,7 +117,6 @@ class _Builder:
         self._functions: list[Function] = []
         self._global_bytes = 0
         self._constant_bytes = self._constant_budget()
-        self._templates: dict[tuple[object, ...], Template] = {}
         self._digital = DigitalBuilder(
             self._machine, self._graph, self._gatherer, self._values, self._functions, context.store
         )
@@ -157,7 +137,7 @@ class _Builder:
                 case _:
                     pass
         return Built(
-            self._graph,
+            self._graph.finish(),
             tuple(self._layers),
             self._parts,
             self._functions,
@@ -200,12 +180,27 @@ class _Builder:
         shape = shape_of(op.result)
         self._inputs.append(Port(op.port.data, shape, value.layout.axes, quant, address))
         cores = self._reading_cores(op.result)[-LOADERS:]
+        waits = self._stagger(cores, layer)
+        tiles: list[tuple[int, Box, int, int]] = []
         for rank, box in enumerate(cut_grid(whole, (min(STRIPS, whole.height), 1))):
             core = cores[rank % len(cores)]
             buffer = self._graph.buffer(core, box.size * value.element_bytes)
             template = load_template(box, whole, address, value.element_bytes)
-            task = Task(Kind.LOAD, core, layer, rank, Side(template, (buffer,)))
-            value.tiles.append(Tile(core, box, buffer, ((box, self._graph.add(task, ())),)))
+            side = Side(self._graph.template(template), (buffer,))
+            task = self._graph.add(Kind.LOAD, core, layer, rank, side, waits[core])
+            tiles.append((core, box, buffer, task))
+        value.tiles = Tiles.of(tiles)
+
+    def _stagger(self, cores: list[int], layer: int) -> dict[int, tuple[int, ...]]:
+        """Let cores begin one period after the other; returns what each has to wait for.
+
+        Else all would ask the global memory at once, and machines differ in whom they serve first.
+        """
+        waits: dict[int, tuple[int, ...]] = {}
+        for periods, core in enumerate(sorted(cores)):
+            side = Side(self._graph.template(wait_template(periods)), ())
+            waits[core] = (self._graph.add(Kind.WAIT, core, layer, 0, side),) if periods else ()
+        return waits
 
     def _reading_cores(self, value: SSAValue) -> list[int]:
         for use in value.uses:
@@ -228,10 +223,13 @@ class _Builder:
         address = self._allocate_global(whole.size * value.element_bytes)
         shape = shape_of(op.value)
         self._outputs.append(Port(op.port.data, shape, value.layout.axes, quant, address))
-        for rank, tile in enumerate(value.tiles):
-            template = store_template(tile.box, whole, address, value.element_bytes)
-            side = Side(template, (tile.buffer,))
-            self._graph.add(Task(Kind.STORE, tile.core, layer, rank, side), tasks_for(tile.done))
+        tiles, every = value.tiles, np.arange(len(value.tiles.core))
+        buffers, done = tiles.buffer.tolist(), tiles.done.all
+        for rank, (core, box) in enumerate(tiles.places):
+            template = store_template(box, whole, address, value.element_bytes)
+            side = Side(self._graph.template(template), (buffers[rank],))
+            before = done.pick(every[rank : rank + 1]).values.tolist()
+            self._graph.add(Kind.STORE, core, layer, rank, side, before)
 
     # ---- matrix products
 
@@ -247,253 +245,44 @@ class _Builder:
         if integer is None or tiling is None or replication is None or placement is None:
             raise PassError("is not mapped yet", where=name, hint="run the passes up to `place`")
         value = self._new_value(op.result, quantization(op.quant, op))
-        bits, pack = integer.weight_bits, tiling.pack
-        blocks = layer_blocks(op, self._machine, bits, pack, replication.unroll)
-        parts = parts_of_copy(blocks, replication.row_split, replication.column_split)
-        boxes = cut_grid(
+        blocks = layer_blocks(
+            op, self._machine, integer.weight_bits, tiling.pack, replication.unroll
+        )
+        rows, columns = replication.row_split, replication.column_split
+        parts = parts_of_copy(blocks, rows, columns)
+        copies = cut_grid(
             blocks.grouped(value.layout.whole), (replication.grid[0], replication.grid[1])
         )
-        widths = Widths(
-            self._machine.activation_bits,
-            integer.accumulator_bits,
-            integer.product_bits,
-            op.quant.bits if op.quant else 8,
+        groups = [
+            self._place_part(op, layer, blocks, parts[i % len(parts)], core)
+            for i, core in enumerate(placement.cores)
+        ]
+        shape = len(copies), rows, columns
+        product = Product(
+            layer,
+            integer,
+            blocks,
+            [parts[row * columns : (row + 1) * columns] for row in range(rows)],
+            table(copies),
+            np.array(placement.cores, np.int64).reshape(shape),
+            np.array(groups, np.int64).reshape(shape),
+            Widths(
+                self._machine.activation_bits,
+                integer.accumulator_bits,
+                integer.product_bits,
+                self._quants[op.result].bits,
+            ),
+            self._values[op.input],
+            value,
+            op.grain.pieces if op.grain else 1,
+            self._constant_bytes,
         )
-        source = self._values[op.input]
-        job = _Matmul(op, layer, blocks, widths, source, value, op.grain.pieces if op.grain else 1)
-        per_copy = replication.row_split * replication.column_split
-        for copy, box in enumerate(boxes):
-            cores = placement.cores[copy * per_copy : (copy + 1) * per_copy]
-            groups = [
-                self._place_part(job, part, core) for part, core in zip(parts, cores, strict=True)
-            ]
-            for column in range(replication.column_split):
-                members = [
-                    (parts[i], cores[i], groups[i])
-                    for i in range(column, per_copy, replication.column_split)
-                ]
-                part = members[0][0]
-                self._column(job, members, box._replace(c0=part.out0, c1=part.out1))
+        build_product(product, self._graph, self._gatherer, self._context.store)
 
-    def _place_part(self, job: _Matmul, part: Part, core: int) -> int:
+    def _place_part(
+        self, op: MatmulOp, layer: int, blocks: LayerBlocks, part: Part, core: int
+    ) -> int:
         group = self._groups.get(core, 0)
         self._groups[core] = group + len(part.calls)
-        self._parts.append(PlacedPart(job.op, job.layer, core, part, job.blocks, group))
+        self._parts.append(PlacedPart(op, layer, core, part, blocks, group))
         return group
-
-    def _column(self, job: _Matmul, members: list[tuple[Part, int, int]], box: Box) -> None:
-        """All row shares of some columns of a copy.
-
-        The input comes to each share at once. Where there is one share, the tile is computed in
-        `grain` pieces; where there are several, it is cut into one piece a share, whose sum that
-        share's core owns.
-        """
-        if len(members) == 1:  # pieces are whole rows, so that their results lie side by side
-            pieces = cut_grid(box, (min(job.pieces, box.height), 1))
-        else:
-            pieces = cut_rows_first(box, len(members))
-        largest = max(p.positions for p in pieces)
-        per_value = byte_width(job.widths.accumulator) * 2 + byte_width(job.widths.product)
-        budget = self._constant_bytes
-        strip = max(1, min(largest, budget // (per_value * box.channels)))
-        gathered = [self._gather(job, member, box) for member in members]
-        if len(members) == 1:
-            self._whole_sums(job, members[0], gathered[0], box, pieces, strip)
-            return
-        scratches = [
-            self._scratch(job, member, reach, largest * box.channels)
-            for member, (reach, _, _) in zip(members, gathered, strict=True)
-        ]
-        for owner, piece in enumerate(pieces):
-            constants = self._constants(job, members[owner][1], box, strip)
-            self._shared_sum(job, members, gathered, scratches, piece, owner, constants, strip)
-
-    def _gather(
-        self, job: _Matmul, member: tuple[Part, int, int], box: Box
-    ) -> tuple[Box, int, Done]:
-        part, core, _ = member
-        reach = part.reach(job.blocks.window, box)
-        buffer, done = self._gatherer.gather(
-            job.source, reach, core, job.layer, 0, job.source.zero_point
-        )
-        return reach, buffer, done
-
-    def _constants(self, job: _Matmul, core: int, box: Box, strip: int) -> tuple[int, int, int]:
-        """Bias, multiplier and shift of some columns, repeated for `strip` positions."""
-        key = (job.layer, core, box.c0, box.c1, strip)
-        if key not in job.constants:
-            integer = job.op.integer
-            if integer is None:
-                raise PassError("is not quantised", where=self._layers[job.layer])
-            accumulator = byte_width(job.widths.accumulator)
-            product = byte_width(job.widths.product)
-            store = self._context.store
-            job.constants[key] = tuple(
-                self._graph.constant(
-                    core,
-                    np.tile(
-                        encode(np.tile(store[entry], job.blocks.unroll)[box.c0 : box.c1], w), strip
-                    ),
-                )
-                for entry, w in (
-                    (integer.bias, accumulator),
-                    (integer.multiplier, accumulator),
-                    (integer.shift, product),
-                )
-            )
-        bias, multiplier, shift = job.constants[key]
-        return bias, multiplier, shift
-
-    def _scratch(
-        self, job: _Matmul, member: tuple[Part, int, int], reach: Box, elements: int
-    ) -> tuple[int, int]:
-        """Scratch of a part: planes of its further row blocks, and gathered inputs."""
-        part, core, _ = member
-        planes = (part.planes - 1) * elements * byte_width(job.widths.accumulator)
-        gathered = gathered_bytes(part, job.blocks.window, reach)
-        return self._graph.buffer(core, planes), self._graph.buffer(core, gathered)
-
-    def _whole_sums(
-        self,
-        job: _Matmul,
-        member: tuple[Part, int, int],
-        gathered: tuple[Box, int, Done],
-        box: Box,
-        pieces: list[Box],
-        strip: int,
-    ) -> None:
-        """Pieces of a tile whose sums are whole on one core: one result, common scratch."""
-        graph = self._graph
-        part, core, group = member
-        reach, source, done = gathered
-        largest = max(p.positions for p in pieces) * part.columns
-        sums = graph.buffer(core, largest * byte_width(job.widths.accumulator))
-        planes, scratch = self._scratch(job, member, reach, largest)
-        products = graph.buffer(core, largest * byte_width(job.widths.product))
-        result = graph.buffer(core, box.size * job.value.element_bytes)
-        constants = self._constants(job, core, box, strip)
-        completed: list[tuple[Box, int]] = []
-        for rank, piece in enumerate(pieces):
-            template = self._matmul_template(job, part, piece, reach, strip)
-            seen = part.reach(job.blocks.window, piece)
-            buffers = (source, sums, planes, scratch, products, *constants, result)
-            offsets = [0] * len(buffers)
-            offsets[0] = reach.offset_of(seen)
-            offsets[-1] = box.offset_of(piece, job.value.element_bytes)
-            side = Side(template, buffers, (group,), tuple(offsets))
-            task = Task(Kind.COMPUTE, core, job.layer, rank, side)
-            before = tasks_for(done, seen)
-            completed.append((job.blocks.ungrouped(piece), graph.add(task, before)))
-        job.value.tiles.append(Tile(core, job.blocks.ungrouped(box), result, tuple(completed)))
-
-    def _shared_sum(
-        self,
-        job: _Matmul,
-        members: list[tuple[Part, int, int]],
-        gathered: list[tuple[Box, int, Done]],
-        scratches: list[tuple[int, int]],
-        piece: Box,
-        owner: int,
-        constants: tuple[int, int, int],
-        strip: int,
-    ) -> None:
-        """A piece whose sum is spread over the row shares and completed by its owner."""
-        graph = self._graph
-        sums: list[tuple[int, int]] = []  # (buffer, task) of each member
-        for member, (part, core, group) in enumerate(members):
-            # every core begins with the piece whose sum it owns, so that others can add to it
-            rank = (owner - member) % len(members)
-            reach, source, done = gathered[member]
-            total = graph.buffer(core, piece.size * byte_width(job.widths.accumulator))
-            planes, scratch = scratches[member]
-            template = self._matmul_template(job, part, piece, reach, None)
-            seen = part.reach(job.blocks.window, piece)
-            buffers = (source, total, planes, scratch)
-            side = Side(template, buffers, (group,), (reach.offset_of(seen),))
-            before = tasks_for(done, seen)
-            task = graph.add(Task(Kind.COMPUTE, core, job.layer, rank, side), before)
-            sums.append((total, task))
-        core = members[owner][1]
-        result = graph.buffer(core, piece.size * job.value.element_bytes)
-        products = graph.buffer(core, piece.size * byte_width(job.widths.product))
-        last = self._reduce(job, members, piece, owner, sums, (products, *constants, result), strip)
-        made = job.blocks.ungrouped(piece)
-        job.value.tiles.append(Tile(core, made, result, ((made, last),)))
-
-    def _matmul_template(
-        self,
-        job: _Matmul,
-        part: Part,
-        piece: Box,
-        reach: Box,
-        finish: int | None,
-    ) -> Template:
-        key = (job.layer, id(part), piece.shape, reach.shape, finish)
-        if key not in self._templates:
-            self._templates[key] = matmul_template(
-                job.layer,
-                part,
-                job.blocks.window,
-                PieceShape(piece, reach),
-                job.widths,
-                finish=finish,
-                columns_per_crossbar=job.blocks.columns_per_crossbar,
-            )
-        return self._templates[key]
-
-    def _reduce(
-        self,
-        job: _Matmul,
-        members: list[tuple[Part, int, int]],
-        piece: Box,
-        owner: int,
-        sums: list[tuple[int, int]],
-        completion: tuple[int, ...],
-        strip: int,
-    ) -> int:
-        """Send the other shares' sums to the owner, who adds them and completes the piece."""
-        graph, layer = self._graph, job.layer
-        core = members[owner][1]
-        size = piece.size * byte_width(job.widths.accumulator)
-        total, first = sums[owner]
-        added = [first]
-        for member, (_, sender, _) in enumerate(members):
-            if member == owner:
-                continue
-            rank = (owner - member) % len(members)
-            buffer, computed = sums[member]
-            staging = graph.buffer(core, size) if sender != core else buffer
-            key = ("reduce", layer, piece.size, sender == core)
-            if key not in self._templates:
-                self._templates[key] = sum_template(
-                    layer, piece.size, job.widths, local=sender == core
-                )
-                self._templates["send", layer, piece.size] = send_sum_template(layer, size)
-            receive = Side(self._templates[key], (total, staging), (sender,))
-            if sender == core:
-                task = Task(Kind.COMPUTE, core, layer, rank, receive)
-            else:
-                send = Side(self._templates["send", layer, piece.size], (buffer,), (core,))
-                task = Task(Kind.MESSAGE, core, layer, rank, receive, sender, send, (1, size))
-            added.append(graph.add(task, (first, computed)))
-        key = ("finish", layer, piece.positions, piece.channels, strip)
-        if key not in self._templates:
-            self._templates[key] = finish_template(
-                layer, piece.positions, piece.channels, job.widths, strip
-            )
-        side = Side(self._templates[key], (total, *completion))
-        return graph.add(Task(Kind.COMPUTE, core, layer, len(members), side), tuple(added))
-
-
-@dataclass(slots=True)
-class _Matmul:
-    op: MatmulOp
-    layer: int
-    blocks: LayerBlocks
-    widths: Widths
-    source: Value
-    value: Value
-    pieces: int
-    constants: dict[tuple[int, ...], tuple[int, ...]] = field(
-        default_factory=dict[tuple[int, ...], tuple[int, ...]]
-    )

@@ -1,14 +1,9 @@
-"""Which values each tensor takes: ranges observed by running the network in floating point.
-
-Observed ranges are kept for as long as the arrays they come from live, so that compiling the
-same network again, for another machine, does not run it again.
-"""
+"""Which values each tensor takes: ranges observed by running the network in floating point."""
 
 from __future__ import annotations
 
+import hashlib
 import math
-import weakref
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -40,8 +35,6 @@ Method = Literal["minmax", "percentile", "mse"]
 SUBSAMPLE = 1 << 14  # elements of a tensor that percentiles and errors are measured on, a sample
 MSE_SHARES = np.linspace(0.3, 1.0, 36)  # of the full range that `mse` tries
 MANY = 10_000  # observations that show a tensor's range
-KEPT_RESULTS = 16
-_DECISIONS = frozenset({"quant", "integer", "tiling", "replication", "placement", "grain"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +58,15 @@ class Calibration:
     percentile: float
     bits: int
 
+    def content(self) -> tuple[object, ...]:
+        """All of it, to be compared with `==`: the inputs as SHA-256 over names and arrays."""
+        digest = hashlib.sha256()
+        for port, array in sorted((self.inputs or {}).items()):
+            digest.update(f"{port}\0{array.dtype.str}\0{array.shape}\0".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        inputs = self.seed if self.inputs is None else digest.digest()
+        return (inputs, self.samples, self.method, self.percentile, self.bits)
+
 
 def observed_ranges(
     module: ModuleOp, store: WeightStore, calibration: Calibration
@@ -75,23 +77,6 @@ def observed_ranges(
         UserInputError: A calibration input is missing or has the wrong shape, or an operator is
             not supported.
     """
-    ops = list(module.body.block.ops)
-    arrays = [store[op.key.data] for op in ops if isinstance(op, WeightOp)]
-    arrays += list((calibration.inputs or {}).values())
-    key = (_structure(ops), tuple(id(a) for a in arrays), _settings(calibration))
-    ranges = _recall(key, arrays)
-    if ranges is None:
-        ranges = _observe(module, store, calibration, {op: i for i, op in enumerate(ops)})
-        _remember(key, arrays, ranges)
-    return {ops[i].results[0]: ends for i, ends in ranges.items()}
-
-
-# ---- observing
-
-
-def _observe(
-    module: ModuleOp, store: WeightStore, calibration: Calibration, index: Mapping[Operation, int]
-) -> dict[int, Range]:
     seen: dict[SSAValue, list[Array]] = {}
     rows = {v: axis for v in _values(module) if (axis := softmax_axis(v)) is not None}
 
@@ -101,13 +86,13 @@ def _observe(
         seen.setdefault(value, []).append(_summary(array, calibration.method))
 
     run_float(module, store, calibration_inputs(module, store, calibration), observe)
-    ranges: dict[int, Range] = {}
+    ranges: dict[SSAValue, Range] = {}
     for value, parts in seen.items():
         owner = value.owner
         if isinstance(owner, Operation):
             low, high = _table_range(owner, store) or _range(np.concatenate(parts), calibration)
             margin = _margin(owner, len(parts) * prod(shape_of(value)))
-            ranges[index[owner]] = low * margin, high * margin
+            ranges[value] = low * margin, high * margin
     return ranges
 
 
@@ -231,42 +216,3 @@ def index_limit(value: SSAValue, store: WeightStore) -> int:
         elif isinstance(use.operation, DigitalOp) and is_movement(use.operation.op_type.data):
             limits.append(index_limit(use.operation.result, store))
     return min(limits, default=2)
-
-
-# ---- results that are kept
-
-_kept: OrderedDict[Any, tuple[list[weakref.ref[Array]], dict[int, Range]]] = OrderedDict()
-
-
-def _structure(ops: list[Operation]) -> tuple[Any, ...]:
-    """The network without the decisions on it."""
-    number: dict[SSAValue, int] = {op.results[0]: i for i, op in enumerate(ops) if op.results}
-    return tuple(
-        (
-            op.name,
-            tuple(number[v] for v in op.operands),
-            tuple(r.type for r in op.results),
-            tuple((k, v) for k, v in op.properties.items() if k not in _DECISIONS),
-        )
-        for op in ops
-    )
-
-
-def _settings(calibration: Calibration) -> tuple[Any, ...]:
-    c = calibration
-    seed = c.seed if c.inputs is None else tuple(c.inputs)
-    return (c.samples, seed, c.method, c.percentile, c.bits)
-
-
-def _recall(key: Any, arrays: list[Array]) -> dict[int, Range] | None:
-    held = _kept.get(key)
-    if held is None or any(ref() is not a for ref, a in zip(held[0], arrays, strict=True)):
-        return None  # an array died, and another now has its identity
-    _kept.move_to_end(key)
-    return held[1]
-
-
-def _remember(key: Any, arrays: list[Array], ranges: dict[int, Range]) -> None:
-    _kept[key] = ([weakref.ref(a) for a in arrays], ranges)
-    while len(_kept) > KEPT_RESULTS:
-        _kept.popitem(last=False)

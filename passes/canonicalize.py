@@ -57,6 +57,10 @@ class CanonicalizePass(ImcPass):
 
     name: ClassVar[str] = "canonicalize"
 
+    def depends_on(self, context: CompileContext) -> tuple[object, ...]:  # noqa: ARG002
+        """Nothing."""
+        return ()
+
     def run(self, context: CompileContext, module: ModuleOp) -> None:
         """Apply the rules until none applies."""
         apply_rules(module, context.store, (*SHAPES, *PATTERNS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from imccompiler.hardware.schema import Machine
 from imccompiler.ir.attributes import to_python
 from imccompiler.ir.dialect import DigitalOp, DynamicMatmulOp, WeightOp, shape_of
 from imccompiler.ir.store import WeightStore
+from imccompiler.passes.boxes import Boxes, intersections, overlapping, sizes, table
 from imccompiler.passes.compute import (
     PieceShape,
     add_template,
@@ -22,11 +24,14 @@ from imccompiler.passes.compute import (
     relu_template,
 )
 from imccompiler.passes.encoding import encode
+from imccompiler.passes.gather import Gatherer, Requests, Target
 from imccompiler.passes.geometry import Box, Window2d, cut
+from imccompiler.passes.moves import copy_template
 from imccompiler.passes.pools import pool_window
-from imccompiler.passes.taskgraph import Kind, Side, Task, TaskGraph
+from imccompiler.passes.ragged import starts_of
+from imccompiler.passes.taskgraph import GraphBuilder, Kind, Side
 from imccompiler.passes.template import Template
-from imccompiler.passes.values import Done, Gatherer, Tile, Value, tasks_for
+from imccompiler.passes.values import Done, Tiles, Value
 from imccompiler.program.artifact import Function, Operand, Quantization
 from imccompiler.program.isa import byte_width
 from imccompiler.simulator.digital import integer_form
@@ -69,7 +74,7 @@ class DigitalBuilder:
     def __init__(
         self,
         machine: Machine,
-        graph: TaskGraph,
+        graph: GraphBuilder,
         gatherer: Gatherer,
         values: dict[SSAValue, Value],
         functions: list[Function],
@@ -82,7 +87,7 @@ class DigitalBuilder:
         self._functions = functions
         self._store = store
         self._constants: dict[tuple[Any, ...], int] = {}
-        self._templates: dict[tuple[Any, ...], Template] = {}
+        self._templates: dict[tuple[Any, ...], int] = {}
         memory = machine.main_kind.local_memory.kib * 1024
         self._strip = max(1, min(2048, memory // (CONSTANT_SHARE * CONSTANT_BYTES)))
 
@@ -108,6 +113,8 @@ class DigitalBuilder:
                 pass
             case _:
                 self._function(job)
+        if job.tiles:
+            value.tiles = Tiles.of(job.tiles)
 
     def _form(self, job: _Job) -> str:
         if isinstance(job.op, DynamicMatmulOp):
@@ -126,15 +133,13 @@ class DigitalBuilder:
 
     def _follow(self, job: _Job) -> list[tuple[int, Box]]:
         """The tiles of the first operand: for operators that need the same box of each."""
-        return [(t.core, t.box) for t in self._values[job.operands[0]].tiles]
+        return self._values[job.operands[0]].tiles.places
 
     def _one_core(self, job: _Job) -> int:
         """A core for an operator that is not split: a pinned one, else one with much memory."""
         if job.op.placement is not None:
             return job.op.placement.cores[0]
-        graph = self._graph
-        used = np.bincount(graph.buffer_core, graph.buffer_bytes, self._machine.core_count)
-        return int(used.argmin())
+        return int(self._graph.bytes_of_cores(self._machine.core_count).argmin())
 
     # ---- integer forms
 
@@ -145,8 +150,10 @@ class DigitalBuilder:
         product = max(p.product_bits, p.sum_bits)
         bits = a.bits
         wide = byte_width(p.multiplier_bits) * 8 if p.multiplier_bits > bits else bits
-        for rank, (core, box) in enumerate(self._follow(job)):
-            operands, done = self._operands(job, box, core, rank)
+        tiles = self._follow(job)
+        for rank, ((core, box), (operands, done)) in enumerate(
+            zip(tiles, self._operands(job, tiles), strict=True)
+        ):
             strip = min(box.size, self._strip)
             constant = self._constant_maker(core, strip)
             buffers = (
@@ -170,8 +177,10 @@ class DigitalBuilder:
 
     def _relu(self, job: _Job) -> None:
         quant = job.quants[job.op.result]
-        for rank, (core, box) in enumerate(self._follow(job)):
-            operands, done = self._operands(job, box, core, rank)
+        tiles = self._follow(job)
+        for rank, ((core, box), (operands, done)) in enumerate(
+            zip(tiles, self._operands(job, tiles), strict=True)
+        ):
             strip = min(box.size, self._strip)
             zero = self._constant_maker(core, strip)(quant.zero_point, quant.bits)
             template = self._template(
@@ -183,44 +192,46 @@ class DigitalBuilder:
     def _pool(
         self,
         job: _Job,
-        make: Callable[[_Job, Window2d, PieceShape, int], tuple[Template, tuple[int, ...]]],
+        make: Callable[[_Job, Window2d, PieceShape, int], tuple[int, tuple[int, ...]]],
     ) -> None:
         source = self._values[job.operands[0]]
         window = pool_window(job.op_type, job.attributes, source.layout)
         quant = job.quants[job.op.result]
         lowest = quant.low  # padding never wins a maximum; averages have none
-        for rank, (core, box) in enumerate(self._pool_tiles(job, source, window)):
-            reach = window.reach(box)
-            buffer, done = self._gatherer.gather(source, reach, core, job.layer, rank, lowest)
+        tiles = self._pool_tiles(job, source, window)
+        reaches = [(core, window.reach(box)) for core, box in tiles]
+        for rank, ((core, box), (_, reach), (buffer, done)) in enumerate(
+            zip(tiles, reaches, self._fetch(source, reaches, job.layer, lowest), strict=True)
+        ):
             template, buffers = make(job, window, PieceShape(box, reach), core)
-            self._emit(job, core, box, rank, template, (buffer, *buffers), tasks_for(done))
+            self._emit(job, core, box, rank, template, (buffer, *buffers), done)
 
     def _pool_tiles(self, job: _Job, source: Value, window: Window2d) -> list[tuple[int, Box]]:
         """Outputs go to the core that has the first input of their window, roughly."""
         whole = job.value.layout.whole
         if whole.positions == 1:
-            cores = sorted({t.core for t in source.tiles})[:GLOBAL_SPLIT]
+            cores = sorted({core for core, _ in source.tiles.places})[:GLOBAL_SPLIT]
             ranges = cut(whole.channels, len(cores))
             return [
                 (core, whole._replace(c0=c0, c1=c1))
                 for core, (c0, c1) in zip(cores, ranges, strict=False)
             ]
         tiles: list[tuple[int, Box]] = []
-        for t in source.tiles:
-            y0, y1 = (-(-y // window.stride[0]) for y in (t.box.y0, t.box.y1))
-            x0, x1 = (-(-x // window.stride[1]) for x in (t.box.x0, t.box.x1))
-            if t.box.y1 == source.layout.whole.y1:
+        for core, tile in source.tiles.places:
+            y0, y1 = (-(-y // window.stride[0]) for y in (tile.y0, tile.y1))
+            x0, x1 = (-(-x // window.stride[1]) for x in (tile.x0, tile.x1))
+            if tile.y1 == source.layout.whole.y1:
                 y1 = whole.y1
-            if t.box.x1 == source.layout.whole.x1:
+            if tile.x1 == source.layout.whole.x1:
                 x1 = whole.x1
-            box = t.box._replace(y0=y0, y1=y1, x0=x0, x1=x1).intersect(whole)
+            box = tile._replace(y0=y0, y1=y1, x0=x0, x1=x1).intersect(whole)
             if box is not None:
-                tiles.append((t.core, box))
+                tiles.append((core, box))
         return tiles
 
     def _max_pool(
         self, job: _Job, window: Window2d, shape: PieceShape, core: int
-    ) -> tuple[Template, tuple[int, ...]]:
+    ) -> tuple[int, tuple[int, ...]]:
         del core
         bits = job.quants[job.op.result].bits
         template = self._template(
@@ -231,7 +242,7 @@ class DigitalBuilder:
 
     def _average(
         self, job: _Job, window: Window2d, shape: PieceShape, core: int
-    ) -> tuple[Template, tuple[int, ...]]:
+    ) -> tuple[int, tuple[int, ...]]:
         quant, out = job.quants[job.operands[0]], job.quants[job.op.result]
         p = AverageParameters.from_quants(quant, out, window.kernel[0] * window.kernel[1])
         channels = shape.box.channels
@@ -263,7 +274,7 @@ class DigitalBuilder:
         if job.op_type not in RENAMES:
             return False
         if source.layout.grid == job.value.layout.grid and a == b and source.same_order(job.value):
-            job.value.tiles.extend(source.tiles)
+            job.value.tiles = source.tiles
             return True
         return False
 
@@ -277,42 +288,47 @@ class DigitalBuilder:
         sources = [self._values[v] for v in job.operands]
         if any(s.layout.axes != job.value.layout.axes for s in sources):
             return False
-        positions = {
-            t.box._replace(c0=0, c1=job.value.layout.grid[2]): t.core for t in sources[0].tiles
-        }
-        for rank, (box, core) in enumerate(positions.items()):
-            buffer = self._graph.buffer(core, box.size * job.value.element_bytes)
-            done: Done = ()
-            channel = 0
-            for source in sources:
-                width = source.layout.grid[2]
-                part = box._replace(c0=0, c1=width)
-                done += self._gatherer.bring(
-                    source, part, core, buffer, box, channel, job.layer, rank
-                )
-                channel += width
-            job.value.tiles.append(Tile(core, box, buffer, done))
+        channels = job.value.layout.grid[2]
+        places = {box._replace(c0=0, c1=channels): core for core, box in sources[0].tiles.places}
+        wanted = _requests([(core, box) for box, core in places.items()])
+        size = sizes(wanted.boxes) * job.value.element_bytes
+        buffer = self._graph.buffers(wanted.cores, size)
+        channel, parts = 0, list[tuple[NDArray[np.int64], Boxes, NDArray[np.int64]]]()
+        for source in sources:
+            asked = wanted.boxes.copy()
+            asked[:, 4:] = 0, source.layout.grid[2]
+            box, tile = overlapping(asked, source.tiles.boxes)
+            part = intersections(asked[box], source.tiles.boxes[tile])
+            target = Target(wanted, buffer, channel).pick(box)
+            tasks = self._gatherer.move(source, tile, part, target, job.layer)
+            part[:, 4:] += channel
+            parts.append((box, part, tasks))
+            channel += source.layout.grid[2]
+        owner, boxes, tasks = (np.concatenate(column) for column in zip(*parts, strict=True))
+        done = Done.grouped(len(wanted.boxes), owner, boxes, tasks)
+        job.value.tiles = Tiles(wanted.cores, wanted.boxes, buffer, done)
         return True
 
     # ---- functions
 
     def _function(self, job: _Job) -> None:
         tiles = self._function_tiles(job)
-        for rank, (core, box) in enumerate(tiles):
-            whole = box == job.value.layout.whole
-            buffers: list[int] = []
-            done: tuple[int, ...] = ()
+        everything = job.value.layout.whole
+        needs = [
+            [(core, self._need(job, v, box, whole=box == everything)) for core, box in tiles]
+            for v in job.operands
+        ]
+        for rank, ((core, box), (buffers, done)) in enumerate(
+            zip(tiles, self._fetch_all(job, needs, len(tiles)), strict=True)
+        ):
+            whole = box == everything
             operands: list[Operand] = []
-            for v in job.operands:
-                source = self._values[v]
-                need = source.layout.whole if whole else self._need(job, v, box)
-                buffer, tasks = self._gatherer.gather(source, need, core, job.layer, rank)
-                buffers.append(buffer)
-                done += tasks_for(tasks)
-                shape = source.layout.shape if whole else need.shape
-                axes = source.layout.axes if whole else (0, 1, 2)
+            for v, need in zip(job.operands, needs, strict=True):
+                layout = self._values[v].layout
+                shape = layout.shape if whole else need[rank][1].shape
+                axes = layout.axes if whole else (0, 1, 2)
                 operands.append(Operand(shape, axes, job.quants[v]))
-            packed, done = self._pack(job, core, rank, operands, buffers, done)
+            packed, before = self._pack(job, core, rank, operands, buffers, done)
             result = Operand(
                 job.value.layout.shape if whole else box.shape,
                 job.value.layout.axes if whole else (0, 1, 2),
@@ -325,7 +341,7 @@ class DigitalBuilder:
                 ("function", job.layer, index),
                 lambda n=elements, i=index, k=ones: function_template(job.layer, n, i, k),
             )
-            self._emit(job, core, box, rank, template, packed, done)
+            self._emit(job, core, box, rank, template, packed, before)
 
     def _function_tiles(self, job: _Job) -> list[tuple[int, Box]]:
         whole = job.value.layout.whole
@@ -356,14 +372,16 @@ class DigitalBuilder:
         cores = (
             list(job.op.placement.cores)
             if job.op.placement
-            else sorted({t.core for v in job.operands for t in self._values[v].tiles})
+            else sorted({core for v in job.operands for core, _ in self._values[v].tiles.places})
         )
         return [
             (cores[i % len(cores)], whole._replace(y0=y0, y1=y1))
             for i, (y0, y1) in enumerate(cut(whole.height, max(1, len(cores))))
         ]
 
-    def _need(self, job: _Job, v: SSAValue, box: Box) -> Box:
+    def _need(self, job: _Job, v: SSAValue, box: Box, *, whole: bool) -> Box:
+        if whole:
+            return self._values[v].layout.whole
         if isinstance(job.op, DynamicMatmulOp):
             return self._values[v].layout.whole._replace(y0=box.y0, y1=box.y1)
         return box
@@ -374,12 +392,12 @@ class DigitalBuilder:
         core: int,
         rank: int,
         operands: list[Operand],
-        buffers: list[int],
+        buffers: tuple[int, ...],
         done: tuple[int, ...],
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Operands after the second are packed behind it."""
         if len(buffers) <= 2:
-            return tuple(buffers), done
+            return buffers, done
         sizes = [int(np.prod(o.shape)) * byte_width(o.quantization.bits) for o in operands[1:]]
         target = self._graph.buffer(core, sum(sizes))
         tasks: list[int] = []
@@ -387,12 +405,9 @@ class DigitalBuilder:
         for buffer, size in zip(buffers[1:], sizes, strict=True):
             source, whole = Box(0, 1, 0, 1, 0, size), Box(0, 1, 0, 1, 0, sum(sizes))
             part = Box(0, 1, 0, 1, offset, offset + size)
-            from imccompiler.passes.moves import copy_template  # noqa: PLC0415
-
-            template = copy_template(part, source, whole, 1)
-            side = Side(template, (buffer, target), (), (0, offset))
-            task = Task(Kind.COPY, core, job.layer, rank, side)
-            tasks.append(self._graph.add(task, done))
+            template = self._graph.template(copy_template(part, source, whole, 1))
+            side = Side(template, (buffer, target), offsets=(0, offset))
+            tasks.append(self._graph.add(Kind.COPY, core, job.layer, rank, side, done))
             offset += size
         return (buffers[0], target), done + tuple(tasks)
 
@@ -420,15 +435,34 @@ class DigitalBuilder:
     # ---- common
 
     def _operands(
-        self, job: _Job, box: Box, core: int, rank: int
-    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        buffers: list[int] = []
-        done: tuple[int, ...] = ()
-        for v in job.operands:
-            buffer, tasks = self._gatherer.gather(self._values[v], box, core, job.layer, rank)
-            buffers.append(buffer)
-            done += tasks_for(tasks)
-        return tuple(buffers), done
+        self, job: _Job, tiles: list[tuple[int, Box]]
+    ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """For each tile the same box of every operand: buffers, and tasks to wait for."""
+        return self._fetch_all(job, [tiles] * len(job.operands), len(tiles))
+
+    def _fetch_all(
+        self, job: _Job, needs: list[list[tuple[int, Box]]], tiles: int
+    ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """For each tile what it needs of each operand: buffers, and tasks to wait for."""
+        got = [
+            self._fetch(self._values[v], need, job.layer)
+            for v, need in zip(job.operands, needs, strict=True)
+        ]
+        return [
+            (tuple(g[i][0] for g in got), tuple(task for g in got for task in g[i][1]))
+            for i in range(tiles)
+        ]
+
+    def _fetch(
+        self, source: Value, places: list[tuple[int, Box]], layer: int, padding: int = 0
+    ) -> list[tuple[int, tuple[int, ...]]]:
+        """A buffer with each box on its core, and the tasks that fill it."""
+        buffers, done = self._gatherer.gather(source, _requests(places), layer, padding)
+        starts, tasks = starts_of(done.counts).tolist(), done.tasks.tolist()
+        return [
+            (buffer, tuple(tasks[a:b]))
+            for buffer, (a, b) in zip(buffers.tolist(), pairwise(starts), strict=True)
+        ]
 
     def _emit(
         self,
@@ -436,18 +470,18 @@ class DigitalBuilder:
         core: int,
         box: Box,
         rank: int,
-        template: Template,
+        template: int,
         buffers: tuple[int, ...],
         done: tuple[int, ...],
     ) -> None:
         result = self._graph.buffer(core, box.size * job.value.element_bytes)
         side = Side(template, (*buffers, result))
-        task = self._graph.add(Task(Kind.DIGITAL, core, job.layer, rank, side), done)
-        job.value.tiles.append(Tile(core, box, result, ((box, task),)))
+        task = self._graph.add(Kind.DIGITAL, core, job.layer, rank, side, done)
+        job.tiles.append((core, box, result, task))
 
-    def _template(self, key: tuple[Any, ...], make: Callable[[], Template]) -> Template:
+    def _template(self, key: tuple[Any, ...], make: Callable[[], Template]) -> int:
         if key not in self._templates:
-            self._templates[key] = make()
+            self._templates[key] = self._graph.template(make())
         return self._templates[key]
 
     def _constant_maker(self, core: int, count: int) -> Callable[[int, int], int]:
@@ -479,6 +513,7 @@ class _Job:
         self.layer = layer
         self.value = value
         self.quants = quants
+        self.tiles: list[tuple[int, Box, int, int]] = []  # core, box, buffer, task
         if isinstance(op, DynamicMatmulOp):
             self.op_type = "MatMul"
             self.attributes: dict[str, Any] = {}
@@ -487,3 +522,9 @@ class _Job:
             self.op_type = op.op_type.data
             self.attributes = to_python(op.attrs)
             self.operands = [v for v in op.operands_ if not isinstance(v.owner, WeightOp)]
+
+
+def _requests(places: list[tuple[int, Box]]) -> Requests:
+    """Boxes on cores, ranked as they come."""
+    cores = np.array([core for core, _ in places], np.int64)
+    return Requests(table(box for _, box in places), cores, np.arange(len(places)))

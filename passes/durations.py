@@ -14,7 +14,7 @@ from imccompiler.cost.network import NetworkTiming
 from imccompiler.cost.rounding import PS_PER_NS
 from imccompiler.cost.timing import CoreTiming
 from imccompiler.hardware.schema import Machine
-from imccompiler.passes.taskgraph import Kind, Task, TaskGraph
+from imccompiler.passes.taskgraph import Kind, TaskGraph
 from imccompiler.passes.template import Template
 from imccompiler.program.artifact import Function, Operand
 from imccompiler.program.isa import AUX, IMM, OP, Op, byte_width
@@ -55,7 +55,7 @@ class TaskTimes:
 
 
 class Durations:
-    """Times of tasks in ns; a template is measured once.
+    """Times of tasks in ns; templates are measured, once each.
 
     Args:
         machine: The machine.
@@ -68,35 +68,41 @@ class Durations:
         self._network: NetworkTiming = timing.network
         self._functions = functions
         self._gap_ps = DISPATCH_PERIODS * timing.main.period_ps
-        self._known: dict[int, int] = {}
 
     def of(self, graph: TaskGraph) -> TaskTimes:
         """Times of every task."""
-        tasks = graph.tasks
-        own = np.array([self._template(t.side.template) for t in tasks], np.int64)
-        kinds = np.array([t.kind for t in tasks], np.int64)
-        sender, switch, lead, request = (np.zeros(len(tasks), np.int64) for _ in range(4))
-        switch[kinds == Kind.STORE] = own[kinds == Kind.STORE]
-        for number in np.flatnonzero(kinds == Kind.LOAD).tolist():
-            code = tasks[number].side.template.code
-            last = int(code[code[:, OP] == Op.LD][-1, IMM])  # it is written when memory is free
+        own = self._of_templates(graph.templates)[graph.own_template]
+        kind = graph.kind
+        sender, switch, lead, request = (np.zeros(len(own), np.int64) for _ in range(4))
+        filled, stores = np.flatnonzero(kind == Kind.LOAD), np.flatnonzero(kind == Kind.STORE)
+        switch[stores] = own[stores]
+        for number in filled.tolist():
+            code = graph.templates[graph.own_template[number]].code
+            loads = np.flatnonzero(code[:, OP] == Op.LD)
+            last = int(code[loads[-1], IMM])  # it is written when the memory is free
             switch[number] = own[number] - self._core.port.write_ps(last) - self._gap_ps
-            request[number] = self._network.global_flit_ps
-        for number in np.flatnonzero(kinds == Kind.STORE).tolist():
-            code = tasks[number].side.template.code
+            before = int(loads[0]) * self._core.period_ps
+            request[number] = before + self._network.global_flit_ps
+        for number in stores.tolist():
+            code = graph.templates[graph.own_template[number]].code
             first = int(code[code[:, OP] == Op.ST][0, IMM])
             travel = self._network.flits(first) * self._network.global_flit_ps
             request[number] = self._core.port.read_ps(first) + travel
-        messages = np.flatnonzero(kinds == Kind.MESSAGE)
-        chosen = [tasks[i] for i in messages.tolist()]
-        sender[messages], own[messages], switch[messages] = self._messages(chosen, own[messages])
-        lead[messages] = self._network.core_flit_ps[
-            [t.peer for t in chosen], [t.core for t in chosen]
-        ]
+        sent = np.flatnonzero(kind == Kind.MESSAGE)
+        source, target = graph.peer[sent], graph.core[sent]
+        sender[sent], own[sent], switch[sent] = self._messages(
+            source, target, graph.pieces[sent], graph.piece_bytes[sent], own[sent]
+        )
+        lead[sent] = self._network.core_flit_ps[source, target]
         return TaskTimes(*(ps / PS_PER_NS for ps in (own, sender, switch, lead, request)))
 
     def _messages(
-        self, tasks: Sequence[Task], alone: NDArray[np.int64]
+        self,
+        source: NDArray[np.int64],
+        target: NDArray[np.int64],
+        pieces: NDArray[np.int64],
+        size: NDArray[np.int64],
+        alone: NDArray[np.int64],
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Messages whose sides begin together: time of the sender, the receiver and the switch.
 
@@ -106,9 +112,6 @@ class Durations:
         `alone` is the receiver's time without any waiting.
         """
         network, port, gap = self._network, self._core.port, self._gap_ps
-        source = np.array([t.peer for t in tasks], np.int64)
-        target = np.array([t.core for t in tasks], np.int64)
-        pieces, size = np.array([t.payload for t in tasks], np.int64).reshape(-1, 2).T
         read, write = port.read_ps(size), port.write_ps(size)
         travel = network.message_ps(source, target, size)
         sending = network.handshake_ps(source, target) + read
@@ -121,12 +124,15 @@ class Durations:
         left = before + sending + travel
         return before + sending + gap, left + write + gap + rest, left
 
-    def _template(self, template: Template) -> int:
-        key = id(template)
-        if key not in self._known:
-            code = template.code.tolist()
-            self._known[key] = self._span(code, 0, len(code), [8, 8], template.group_crossbars)
-        return self._known[key]
+    def _of_templates(self, templates: Sequence[Template]) -> NDArray[np.int64]:
+        """Times of templates alone on their core."""
+        return np.array(
+            [
+                self._span(t.code.tolist(), 0, len(t.code), [8, 8], t.group_crossbars)
+                for t in templates
+            ],
+            np.int64,
+        )
 
     def _span(
         self,

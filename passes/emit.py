@@ -12,9 +12,10 @@ from xdsl.dialects.builtin import ModuleOp
 from imccompiler.passes.allocate import Allocation, allocation
 from imccompiler.passes.base import CompileContext, ImcPass
 from imccompiler.passes.crossbars import crossbar_tables
+from imccompiler.passes.ragged import Ints, Lists, spread, starts_of
 from imccompiler.passes.schedule import Planned, planned
-from imccompiler.passes.taskgraph import Side
-from imccompiler.passes.template import BUFFER, Template
+from imccompiler.passes.taskgraph import TaskGraph
+from imccompiler.passes.template import NUMBER
 from imccompiler.program.artifact import Program
 from imccompiler.program.isa import COLUMNS, LAYER
 
@@ -39,7 +40,7 @@ class EmitPass(ImcPass):
         built = plan.built
         groups, tiles, matrices = crossbar_tables(built, context.machine, context.store)
         images = tuple(
-            (built.graph.buffer_core[b], int(places.address[b]), data)
+            (int(built.graph.buffer_core[b]), int(places.address[b]), data)
             for b, data in built.graph.constants.items()
         )
         context.program = Program(
@@ -64,57 +65,36 @@ def link(
     plan: Planned, places: Allocation, cores: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """All cores' code, and where each core's begins."""
-    tasks = plan.built.graph.tasks
-    order = plan.schedule.order.tolist()
-    senders = [number for number in order if tasks[number].sender is not None]
-    sides = [tasks[n].side for n in order] + [s for n in senders if (s := tasks[n].sender)]
-    place = np.empty(len(tasks), np.int64)
-    place[order] = np.arange(len(order))
-    at = np.concatenate([np.arange(len(order)), place[senders]])
-    core = np.array([tasks[n].core for n in order] + [tasks[n].peer for n in senders], np.int64)
-    layer = np.array([tasks[n].layer for n in (*order, *senders)], np.int32)
-    lengths = np.array([len(s.template.code) for s in sides], np.int64)
-    sequence = np.lexsort((at, core))  # core after core, each in the order of the schedule
-    ends = np.cumsum(lengths[sequence])
-    begins = np.empty(len(sides), np.int64)
-    begins[sequence] = ends - lengths[sequence]
-    code = np.zeros((int(lengths.sum()), len(COLUMNS)), np.int32)
-    _, template_of = np.unique([id(s.template) for s in sides], return_inverse=True)
-    by_template = np.argsort(template_of, kind="stable")
-    edges = np.flatnonzero(np.diff(template_of[by_template], prepend=-1))
-    for users in np.split(by_template, edges[1:]):
-        chosen = [sides[i] for i in users.tolist()]
-        if chosen:
-            _instantiate(code, chosen[0].template, begins[users], chosen, places.address)
-    code[:, LAYER] = np.repeat(layer[sequence], lengths[sequence])
-    totals = np.bincount(core, lengths, cores).astype(np.int64)
-    return code, np.concatenate([[0], np.cumsum(totals)])
+    graph = plan.built.graph
+    place = np.empty(len(graph), np.int64)
+    place[plan.schedule.order] = np.arange(len(graph))
+    core, template = graph.side_core, graph.side_template
+    sequence = np.lexsort((place[graph.side_task], core))  # each core in the schedule's order
+    codes = [t.code for t in graph.templates]
+    lengths = np.array([len(c) for c in codes], np.int64)
+    rows = lengths[template]
+    copied = spread(starts_of(lengths)[template[sequence]], rows[sequence])
+    code = np.concatenate([*codes, np.zeros((0, len(COLUMNS)), np.int32)])[copied]
+    code[:, LAYER] = np.repeat(graph.layer[graph.side_task[sequence]], rows[sequence])
+    begins = np.empty(len(sequence), np.int64)
+    begins[sequence] = starts_of(rows[sequence])[:-1]
+    _relocate(code, graph, begins, places.address)
+    return code, starts_of(np.bincount(core, rows, cores).astype(np.int64))
 
 
-def _instantiate(
-    code: NDArray[np.int32],
-    template: Template,
-    begins: NDArray[np.int64],
-    users: list[Side],
-    address: NDArray[np.int64],
+def _relocate(
+    code: NDArray[np.int32], graph: TaskGraph, begins: Ints, address: NDArray[np.int64]
 ) -> None:
-    """Copy a template to all places where it is used, and fill in what differs."""
-    rows = np.arange(len(template.code))
-    code[begins[:, None] + rows] = template.code
-    values: dict[tuple[int, int], NDArray[np.int64]] = {}
-    for r in template.relocations:
-        key = (r.kind, r.operand)
-        if key not in values:
-            values[key] = _values(r.kind, r.operand, users, address)
-        code[begins + r.row, r.column] += values[key].astype(np.int32)
-
-
-def _values(
-    kind: int, index: int, users: list[Side], address: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    if kind != BUFFER:
-        return np.array([u.numbers[index] for u in users], np.int64)
-    values = address[[u.buffers[index] for u in users]]
-    if index < len(users[0].offsets):
-        values += np.array([u.offsets[index] for u in users], np.int64)
-    return values
+    """Add addresses and numbers where the templates leave them open; sides begin at `begins`."""
+    open_places = Lists(
+        np.array([len(t.relocations) for t in graph.templates], np.int64),
+        np.arange(sum(len(t.relocations) for t in graph.templates)),
+    ).pick(graph.side_template)
+    side = np.repeat(np.arange(len(begins)), open_places.counts)
+    relocations = np.array([r for t in graph.templates for r in t.relocations], np.int64)
+    row, column, operand = relocations.reshape(-1, 3)[open_places.values].T
+    values = graph.side_number[side]
+    to_buffer = operand != NUMBER
+    used = starts_of(graph.operands.counts)[side[to_buffer]] + operand[to_buffer]
+    values[to_buffer] = address[graph.operands.values[used]] + graph.offsets[used]
+    code[begins[side] + row, column] += values.astype(np.int32)

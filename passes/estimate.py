@@ -17,7 +17,7 @@ from imccompiler.errors import PassError
 from imccompiler.hardware.weights import outputs_per_crossbar
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.base import CompileContext, ImcPass
-from imccompiler.passes.listing import steady_interval_ns
+from imccompiler.passes.replay import steady_interval_ns
 from imccompiler.passes.schedule import planned, planned_bound
 
 ESTIMATE = "estimate"

@@ -43,6 +43,10 @@ class FoldPass(ImcPass):
     name: ClassVar[str] = "fold"
     limit_mib: int = 64
 
+    def depends_on(self, context: CompileContext) -> tuple[object, ...]:  # noqa: ARG002
+        """Nothing."""
+        return ()
+
     def run(self, context: CompileContext, module: ModuleOp) -> None:
         """Apply the rules until none applies.
 

@@ -7,58 +7,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from imccompiler.passes.heap_kernel import pop, push
+
 NEVER = np.inf
-
-
-@njit(cache=True)
-def _sift_up(keys: Any, items: Any, base: int, at: int) -> None:
-    key, item = keys[base + at], items[base + at]
-    while at > 0:
-        parent = (at - 1) >> 1
-        pk, pi = keys[base + parent], items[base + parent]
-        if pk < key or (pk == key and pi <= item):
-            break
-        keys[base + at], items[base + at] = pk, pi
-        at = parent
-    keys[base + at], items[base + at] = key, item
-
-
-@njit(cache=True)
-def _sift_down(keys: Any, items: Any, base: int, size: int) -> None:
-    key, item = keys[base], items[base]
-    at = 0
-    while True:
-        child = 2 * at + 1
-        if child >= size:
-            break
-        right = child + 1
-        if right < size:
-            rk, lk = keys[base + right], keys[base + child]
-            if rk < lk or (rk == lk and items[base + right] < items[base + child]):
-                child = right
-        ck, ci = keys[base + child], items[base + child]
-        if key < ck or (key == ck and item <= ci):
-            break
-        keys[base + at], items[base + at] = ck, ci
-        at = child
-    keys[base + at], items[base + at] = key, item
-
-
-@njit(cache=True)
-def _push(keys: Any, items: Any, base: int, sizes: Any, heap: int, key: float, item: int) -> None:
-    size = sizes[heap]
-    keys[base + size], items[base + size] = key, item
-    sizes[heap] = size + 1
-    _sift_up(keys, items, base, size)
-
-
-@njit(cache=True)
-def _pop(keys: Any, items: Any, base: int, sizes: Any, heap: int) -> None:
-    size = sizes[heap] - 1
-    sizes[heap] = size
-    if size > 0:
-        keys[base], items[base] = keys[base + size], items[base + size]
-        _sift_down(keys, items, base, size)
 
 
 @njit(cache=True)
@@ -77,12 +28,9 @@ def run(
     heap_start: Any,
     cores: int,
     patience: float,
-    start: Any,
-    end: Any,
-    peer_end: Any,
     order: Any,
 ) -> int:
-    """Fill `start`, `end`, `peer_end` and `order`; returns how many tasks were scheduled.
+    """Fill `order`; returns how many tasks were scheduled.
 
     Every core has two heaps of its tasks (messages are in those of both cores): `future` by the
     time from which a task can run, `able` by priority. Cores are visited in the order of the
@@ -115,13 +63,13 @@ def run(
             for side in range(2):
                 c = core[task] if side == 0 else peer[task]
                 if c >= 0:
-                    _push(future_keys, future_items, heap_start[c], future_size, c, 0.0, task)
+                    push(future_keys, future_items, heap_start[c], future_size, c, 0.0, task)
                     if wake[c] > 0.0:
                         wake[c] = 0.0
-                        _push(queue_keys, queue_items, 0, queue_size, 0, 0.0, c)
+                        push(queue_keys, queue_items, 0, queue_size, 0, 0.0, c)
     while queue_size[0] > 0:
         now, c = queue_keys[0], queue_items[0]
-        _pop(queue_keys, queue_items, 0, queue_size, 0)
+        pop(queue_keys, queue_items, 0, queue_size, 0)
         if wake[c] != now:
             continue
         wake[c] = NEVER
@@ -130,15 +78,15 @@ def run(
         if free[c] <= now:
             while future_size[c] > 0 and future_keys[base] <= now:
                 item = future_items[base]
-                _pop(future_keys, future_items, base, future_size, c)
+                pop(future_keys, future_items, base, future_size, c)
                 if not done[item]:
-                    _push(able_keys, able_items, base, able_size, c, float(priority[item]), item)
+                    push(able_keys, able_items, base, able_size, c, float(priority[item]), item)
             held_until = NEVER  # when the first of the more urgent tasks that wait can begin
             while able_size[c] > 0:
                 item = able_items[base]
                 if not done[item] and now + own[item] > held_until + patience:
                     break
-                _pop(able_keys, able_items, base, able_size, c)
+                pop(able_keys, able_items, base, able_size, c)
                 if done[item]:
                     continue
                 hold = 0.0
@@ -151,7 +99,7 @@ def run(
                 elif shared[item]:
                     hold = switch_free[c]
                 if hold > now:
-                    _push(future_keys, future_items, base, future_size, c, hold, item)
+                    push(future_keys, future_items, base, future_size, c, hold, item)
                     held_until = min(held_until, hold)
                     continue
                 task = item
@@ -166,13 +114,10 @@ def run(
             elif peer[task] >= 0:
                 p = peer[task]
                 begin = max(now - lead[task], free[p], switch_free[p], ready_at_sender[task])
-            start[task] = now if shared[task] else begin
             finish = begin + own[task]
-            end[task] = finish
             free[core[task]] = finish
             if peer[task] >= 0:
-                peer_end[task] = begin + sender[task]
-                free[peer[task]] = peer_end[task]
+                free[peer[task]] = begin + sender[task]
                 switch_free[peer[task]] = begin + switch[task]
             if shared[task]:
                 free[cores] = begin + switch[task]
@@ -187,7 +132,7 @@ def run(
                     for side in range(2):
                         k = core[s] if side == 0 else peer[s]
                         if k >= 0:
-                            _push(
+                            push(
                                 future_keys,
                                 future_items,
                                 heap_start[k],
@@ -199,7 +144,7 @@ def run(
                             at_time = max(ready[s], free[k])
                             if at_time < wake[k]:
                                 wake[k] = at_time
-                                _push(queue_keys, queue_items, 0, queue_size, 0, at_time, k)
+                                push(queue_keys, queue_items, 0, queue_size, 0, at_time, k)
         for side in range(2):
             k = c
             if side == 1:
@@ -213,67 +158,5 @@ def run(
                 when = max(free[k], future_keys[heap_start[k]])
             if when < wake[k]:
                 wake[k] = when
-                _push(queue_keys, queue_items, 0, queue_size, 0, when, k)
+                push(queue_keys, queue_items, 0, queue_size, 0, when, k)
     return scheduled
-
-
-@njit(cache=True)
-def replay(
-    order: Any,
-    core: Any,
-    peer: Any,
-    shared: Any,
-    own: Any,
-    sender: Any,
-    switch: Any,
-    lead: Any,
-    predecessor_start: Any,
-    predecessors: Any,
-    cores: int,
-    images: int,
-    start: Any,
-    end: Any,
-    peer_end: Any,
-    image_end: Any,
-) -> int:
-    """Times of a given order, repeated for so many images; -1, or a task that comes too early.
-
-    Every core does its tasks in the order's sequence and begins the next image as soon as it
-    can. The global memory serves the loads and stores of an image in order; where a load of the
-    next image meets a store of this one, who waits is left open. `start`, `end` and `peer_end` are
-    left as of the last image.
-    """
-    free = np.zeros(cores + 2)  # after the cores: loads, stores
-    switch_free = np.zeros(cores)
-    for image in range(images):
-        done = np.zeros(len(order), np.bool_)
-        last, served = 0.0, 0.0
-        for task in order:
-            c, p = core[task], peer[task]
-            # a receiver that comes by up to `lead` later than its sender delays nothing
-            ahead = lead[task] if p >= 0 else 0.0
-            now = free[c] - ahead
-            for at in range(predecessor_start[task], predecessor_start[task + 1]):
-                before = predecessors[at]
-                if not done[before]:
-                    return task
-                now = max(now, end[before] - (ahead if core[before] == c else 0.0))
-            begin = now
-            if p >= 0:
-                begin = now = max(now, free[p], switch_free[p], switch_free[c] - ahead)
-                peer_end[task] = free[p] = now + sender[task]
-                switch_free[p] = now + switch[task]
-                last = max(last, peer_end[task])
-            elif shared[task]:
-                now = max(now, switch_free[c])
-                lane = cores  # of loads, which wait for nothing; stores wait for what they store
-                if predecessor_start[task] < predecessor_start[task + 1]:
-                    lane += 1
-                begin = max(now, max(free[lane], served) - lead[task])
-                free[lane] = switch_free[c] = served = begin + switch[task]
-            start[task] = now
-            end[task] = free[c] = begin + own[task]
-            done[task] = True
-            last = max(last, end[task])
-        image_end[image] = last
-    return -1

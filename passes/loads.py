@@ -12,15 +12,15 @@ from imccompiler.cost.machine import MachineTiming
 from imccompiler.cost.rounding import PS_PER_NS
 from imccompiler.hardware.schema import Machine
 from imccompiler.passes.durations import Durations, TaskTimes
-from imccompiler.passes.taskgraph import Kind, Side, TaskGraph
+from imccompiler.passes.ragged import Lists
+from imccompiler.passes.taskgraph import TaskGraph
 from imccompiler.passes.template import Template
 from imccompiler.program.artifact import Function
 from imccompiler.program.isa import AUX, IMM, MATRIX_OPS, OP, TRANSFER_OPS, VECTOR_OPS, Op
 
-Resource = tuple[str, int, int]
-"""A unit, its core and a number where a core has several; the global memory has core -1."""
-
-MEMORY: Resource = ("global memory", -1, 0)
+MEMORY = "global memory"
+UNITS = ("decoder", "vector unit", "transfer unit")
+"""What each core has one of, beside its crossbar groups."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,10 +49,11 @@ class Loads:
 class _Footprint:
     """What one run of a template takes of each unit of its core, in ps.
 
-    `groups` are crossbar groups, counted from the task's first; `through` is as in `Loads`.
+    `units` are in the order of UNITS; `groups` are crossbar groups, counted from the task's first;
+    `through` is as in `Loads`.
     """
 
-    units: dict[str, int]
+    units: tuple[int, ...]
     groups: dict[int, int]
     memory: int
     through: int
@@ -60,20 +61,18 @@ class _Footprint:
 
 def core_loads(graph: TaskGraph, times: TaskTimes, machine: Machine) -> Loads:
     """Loads of cores that do one operation at a time: whole tasks serialise on them."""
-    meter, cores, count = _Meter(machine, ()), machine.core_count, len(graph.tasks)
-    core = np.array([t.core for t in graph.tasks], np.int64)
-    peer = np.array([t.peer for t in graph.tasks], np.int64)
-    sent = np.flatnonzero(peer >= 0)
-    kept = [n for n, t in enumerate(graph.tasks) if t.kind in (Kind.LOAD, Kind.STORE)]
-    memory = [meter.footprint(graph.tasks[n].side.template).memory / PS_PER_NS for n in kept]
+    meter, cores = _Meter(machine, ()), machine.core_count
+    every, sent = np.arange(len(graph)), np.flatnonzero(graph.peer >= 0)
+    kept = np.flatnonzero(graph.uses_memory)
+    memory = [meter.measure(graph.templates[t]).memory for t in graph.own_template[kept].tolist()]
     own, lead, none = times.own_ns, times.lead_ns, np.zeros(len(kept))
     return Loads(
-        (*(f"core {c}" for c in range(cores)), MEMORY[0]),
-        np.concatenate([core, peer[sent], np.full(len(kept), cores)]),
-        np.concatenate([np.arange(count), sent, np.array(kept, np.int64)]),
-        np.concatenate([own - lead, times.sender_ns[sent], np.array(memory, np.float64)]),
+        (*(f"core {c}" for c in range(cores)), MEMORY),
+        np.concatenate([graph.core, graph.peer[sent], np.full(len(kept), cores)]),
+        np.concatenate([every, sent, kept]),
+        np.concatenate([own - lead, times.sender_ns[sent], np.array(memory) / PS_PER_NS]),
         np.concatenate([lead, np.zeros(len(sent)), none]),
-        np.concatenate([np.zeros(count), (own - times.sender_ns)[sent].clip(min=0), none]),
+        np.concatenate([np.zeros(len(own)), (own - times.sender_ns)[sent].clip(min=0), none]),
         own,
     )
 
@@ -84,82 +83,72 @@ def unit_loads(graph: TaskGraph, machine: Machine, functions: Sequence[Function]
     The vector unit and the transfer unit hold one operation at a time, a crossbar group one
     product, and one instruction is decoded a period.
     """
-    meter = _Meter(machine, functions)
-    through = np.zeros(len(graph.tasks))
-    entries: list[tuple[Resource, int, float]] = []
-    for number, task in enumerate(graph.tasks):
-        footprint = meter.footprint(task.side.template)
-        through[number] = footprint.through / PS_PER_NS
-        sides = [(task.core, task.side, footprint)]
-        if task.sender is not None:
-            sides.append((task.peer, task.sender, meter.footprint(task.sender.template)))
-            sent, received, piece = meter.message_ps(task.peer, task.core, *task.payload)
-            through[number] = piece / PS_PER_NS
-            entries.append((("transfer unit", task.peer, 0), number, sent / PS_PER_NS))
-            entries.append((("transfer unit", task.core, 0), number, received / PS_PER_NS))
-        for core, side, taken in sides:
-            entries.extend(_side_entries(number, core, side, taken))
-    return _loads(entries, through)
-
-
-def _side_entries(
-    number: int, core: int, side: Side, taken: _Footprint
-) -> Iterator[tuple[Resource, int, float]]:
-    for unit, ps in taken.units.items():
-        yield (unit, core, 0), number, ps / PS_PER_NS
-    for group, ps in taken.groups.items():
-        yield ("crossbar group", core, side.numbers[0] + group), number, ps / PS_PER_NS
-    if taken.memory:
-        yield MEMORY, number, taken.memory / PS_PER_NS
-
-
-def _loads(entries: list[tuple[Resource, int, float]], through_ns: NDArray[np.float64]) -> Loads:
-    index: dict[Resource, int] = {}
-    resource = [index.setdefault(r, len(index)) for r, _, _ in entries]
-    return Loads(
-        tuple(_name(*r) for r in index),
-        np.array(resource, np.int64),
-        np.array([task for _, task, _ in entries], np.int64),
-        np.array([work for _, _, work in entries], np.float64),
-        np.zeros(len(entries)),
-        np.zeros(len(entries)),
-        through_ns,
+    meter, cores = _Meter(machine, functions), machine.core_count
+    footprints = [meter.measure(template) for template in graph.templates]
+    side, side_core, task = graph.side_template, graph.side_core, graph.side_task
+    sent = np.flatnonzero(graph.peer >= 0)
+    source, target = graph.peer[sent], graph.core[sent]
+    left, received, piece = meter.messages_ps(
+        source, target, graph.pieces[sent], graph.piece_bytes[sent]
     )
+    through = np.array([f.through for f in footprints], np.float64)[graph.own_template]
+    through[sent] = piece
+    units = np.array([f.units for f in footprints], np.float64).reshape(-1, len(UNITS))
+    groups = Lists(
+        np.array([len(f.groups) for f in footprints], np.int64),
+        np.arange(sum(len(f.groups) for f in footprints)),
+    ).pick(side)
+    group, ps = np.array([g for f in footprints for g in f.groups.items()]).reshape(-1, 2).T
+    used = np.repeat(np.arange(len(side)), groups.counts)
+    # resources: the memory, each unit of each core, then each group of each core
+    memory = np.array([f.memory for f in footprints], np.float64)
+    columns = [(np.zeros(len(side), np.int64), task, memory[side])]
+    columns += [(1 + u * cores + side_core, task, units[side, u]) for u in range(len(UNITS))]
+    transfer = 1 + UNITS.index("transfer unit") * cores
+    columns += [(transfer + source, sent, left), (transfer + target, sent, received)]
+    number = graph.side_number[used] + group.astype(np.int64)[groups.values]
+    columns.append(
+        (1 + (len(UNITS) + number) * cores + side_core[used], task[used], ps[groups.values])
+    )
+    resource, tasks, work = (np.concatenate(c) for c in zip(*columns, strict=True))
+    resource, tasks, work = resource[work > 0], tasks[work > 0], work[work > 0]
+    known, resource = np.unique(resource, return_inverse=True)
+    none = np.zeros(len(work))
+    names = tuple(_name(*divmod(r - 1, cores)) if r else MEMORY for r in known.tolist())
+    return Loads(names, resource, tasks, work / PS_PER_NS, none, none, through / PS_PER_NS)
 
 
-def _name(unit: str, core: int, number: int) -> str:
-    if unit == "crossbar group":
-        return f"core {core}, crossbar group {number}"
-    return unit if core < 0 else f"core {core}" + ("" if unit == "core" else f", {unit}")
+def _name(unit: int, core: int) -> str:
+    number = unit - len(UNITS)
+    return f"core {core}, " + (UNITS[unit] if number < 0 else f"crossbar group {number}")
 
 
 class _Meter:
-    """Measures templates, each once."""
+    """Measures templates and messages."""
 
     def __init__(self, machine: Machine, functions: Sequence[Function]) -> None:
         timing = MachineTiming.of(machine)
         self._core, self._network = timing.main, timing.network
         self._durations = Durations(machine, functions)
-        self._known: dict[int, _Footprint] = {}
 
-    def message_ps(self, source: int, target: int, pieces: int, size: int) -> tuple[int, int, int]:
-        """Time of a message on the sender's and on the receiver's unit, and that of one piece."""
+    def messages_ps(
+        self,
+        source: NDArray[np.int64],
+        target: NDArray[np.int64],
+        pieces: NDArray[np.int64],
+        size: NDArray[np.int64],
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Times of messages on the sender's and on the receiver's unit, and those of one piece."""
         network, port = self._network, self._core.port
-        asks = int(network.core_flit_ps[source, target])
-        answers = int(network.core_flit_ps[target, source])
-        read, travel = port.read_ps(size), int(network.message_ps(source, target, size))
+        asks = network.core_flit_ps[source, target]
+        answers = network.core_flit_ps[target, source]
+        read, travel = port.read_ps(size), network.message_ps(source, target, size)
         received = answers + read + travel + port.write_ps(size)
         return pieces * (asks + answers + read), pieces * received, asks + received
 
-    def footprint(self, template: Template) -> _Footprint:
-        """What a template takes; a message's transfers are left to `message_ps`."""
-        key = id(template)
-        if key not in self._known:
-            self._known[key] = self._measure(template)
-        return self._known[key]
-
-    def _measure(self, template: Template) -> _Footprint:
-        units = {"decoder": 0, "vector unit": 0, "transfer unit": 0}
+    def measure(self, template: Template) -> _Footprint:
+        """What a template takes; a message's transfers are left to `messages_ps`."""
+        units = dict.fromkeys(UNITS, 0)
         groups: dict[int, int] = {}
         least: dict[int, int] = {}
         memory = 0
@@ -181,8 +170,7 @@ class _Meter:
             through = least[Op.MVMUL] + sum(ps for op, ps in least.items() if op in VECTOR_OPS)
         else:
             through = min(least.values(), default=0)
-        busy = {unit: ps for unit, ps in units.items() if ps}
-        return _Footprint(busy, groups, memory, through)
+        return _Footprint(tuple(units[unit] for unit in UNITS), groups, memory, through)
 
     def _memory_ps(self, op: int, size: int) -> int:
         port = self._network.global_port

@@ -1,8 +1,11 @@
-"""Templates that move boxes: copies, messages, fills, loads and stores."""
+"""Templates that move boxes: copies, messages, fills, loads and stores; and one that waits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from imccompiler.passes.geometry import Box
 from imccompiler.passes.template import Template, TemplateBuilder
@@ -83,16 +86,19 @@ def receive_template(part: Box, target: Box, cuts: int, element_bytes: int) -> T
     return b.build()
 
 
-def message_cuts(part: Box, source: Box, target: Box) -> int:
-    """How a part travels, contiguous in both boxes: 0 whole, 1 row by row, 2 each position."""
-    if not part.channels == source.channels == target.channels:
-        return 2
-    return 0 if part.width == source.width == target.width else 1
+def message_cuts(
+    parts: NDArray[np.int64], sources: NDArray[np.int64], targets: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How parts travel, contiguous in both boxes: 0 whole, 1 row by row, 2 each position.
 
-
-def message_pieces(part: Box, cuts: int) -> int:
-    """Pieces in which a part travels."""
-    return (1, part.height, part.positions)[cuts]
+    Given are height, width and channels of what is sent and of the boxes that it comes from and
+    goes to, shape (n, 3); returned are the way and the pieces of each, shape (n,).
+    """
+    height, width, channels = parts.T
+    whole_rows = (width == sources[:, 1]) & (width == targets[:, 1])
+    whole_channels = (channels == sources[:, 2]) & (channels == targets[:, 2])
+    cuts = np.where(whole_channels, np.where(whole_rows, 0, 1), 2)
+    return cuts, np.choose(cuts, [np.ones_like(height), height, height * width])
 
 
 def _walk_as(
@@ -127,6 +133,13 @@ def fill_template(holes: tuple[Box, ...], box: Box, value: int) -> Template:
     for hole in holes:
         b.point(TARGET, 0, box.offset_of(hole))
         walk(b, hole, ((TARGET, box),), 1, lambda n: b.fill(TARGET, n, value))
+    return b.build()
+
+
+def wait_template(periods: int) -> Template:
+    """Let so many periods pass."""
+    b = TemplateBuilder(0)
+    b.idle(periods)
     return b.build()
 
 

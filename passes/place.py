@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 
-from imccompiler.cost.machine import MachineTiming
 from imccompiler.errors import DoesNotFitError, PassError
 from imccompiler.hardware.schema import Machine
-from imccompiler.ir.decisions import Placement, Replication
+from imccompiler.ir.decisions import IntegerMatmul, Placement, Replication
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
-from imccompiler.passes.blocks import layer_blocks, parts_of_copy
+from imccompiler.passes.blocks import layer_blocks
 from imccompiler.passes.build import layer_name
 from imccompiler.passes.capacity import does_not_fit, no_room
-from imccompiler.passes.geometry import Box, Layout, cut_grid
+from imccompiler.passes.geometry import Box, Layout, edges
 from imccompiler.passes.layouts import assign_layouts
-from imccompiler.passes.options import part_time_ns
+from imccompiler.passes.spread import Spread, copies_busy_ns, spread
 
+PLACED = "placed"
 TWICE = 1e3  # a second part of a layer on a core: only if nothing else has room
 SPREAD = 1.0  # weight of a core's load beside distances on the unit square
 ROOM = 0.2  # weight of a core's free crossbars
@@ -36,7 +36,7 @@ class Demand:
     Attributes:
         op: The layer.
         crossbars: Of each part, shape (parts,).
-        centre: Of each part's outputs on the unit square, shape (parts, 2).
+        centre: Of each copy's outputs on the unit square, shape (copies, 2).
         time_ns: Busy time of a part.
         cores: Where the parts stand already, None if that is open.
     """
@@ -85,19 +85,11 @@ class PlacePass(ImcPass):
         """Place layer after layer."""
         began = time.perf_counter()
         machine = context.machine
-        layouts = assign_layouts(module)
-        demands: list[Demand] = []
-        for op in module.body.block.ops:
-            if isinstance(op, MatmulOp):
-                if op.replication is None:
-                    raise PassError("has no copies", where=layer_name(op), hint="run `replicate`")
-                demands.append(demand(op, op.replication, layouts[op.result], context))
-        placed = place_parts(demands, machine)
-        if isinstance(placed, NoRoom):
-            raise misfit(demands, placed, machine)
-        for d, cores in zip(demands, placed.cores, strict=True):
-            if d.op.placement is None:
-                d.op.properties["placement"] = Placement(tuple(int(c) for c in cores))
+        ops = [op for op in module.body.block.ops if isinstance(op, MatmulOp)]
+        placed = context.analysis(PLACED, module, lambda: _place_all(ops, context, module))
+        for op, cores in zip(ops, placed.cores, strict=True):
+            if op.placement is None:
+                op.properties["placement"] = Placement(tuple(cores.tolist()))
         busiest = float(placed.load_ns.max(initial=0.0))
         mean = float(placed.load_ns.sum()) / machine.core_count
         seconds = time.perf_counter() - began
@@ -106,33 +98,61 @@ class PlacePass(ImcPass):
         )
 
 
-def demand(
-    op: MatmulOp, replication: Replication, layout: Layout, context: CompileContext
-) -> Demand:
-    """What a layer needs of the cores if it is replicated so.
+def _place_all(ops: Sequence[MatmulOp], context: CompileContext, module: ModuleOp) -> Placed:
+    """Where the parts of a module's layers go if `replicate` has not found that out.
 
     Raises:
-        PassError: The layer is not quantised or not tiled.
+        PassError: A layer has no copies.
+        DoesNotFitError: A part finds no room.
     """
-    if op.tiling is None or op.integer is None:
-        raise PassError("is not tiled", where=layer_name(op), hint="run `partition`")
-    machine = context.machine
-    bits, pack = op.integer.weight_bits, op.tiling.pack
-    blocks = layer_blocks(op, machine, bits, pack, replication.unroll)
-    whole = blocks.grouped(layout.whole)
-    parts = parts_of_copy(blocks, replication.row_split, replication.column_split)
-    sizes = np.array([p.crossbars(blocks.columns_per_crossbar) for p in parts], np.int64)
-    boxes = cut_grid(whole, (replication.grid[0], replication.grid[1]))
-    tile = max(boxes, key=lambda b: b.positions)
-    times = MachineTiming.of(machine)
+    layouts = assign_layouts(module)
+    replications: list[Replication] = []
+    for op in ops:
+        if op.replication is None:
+            raise PassError("has no copies", where=layer_name(op), hint="run `replicate`")
+        replications.append(op.replication)
+    demands = demands_of(ops, replications, [layouts[op.result] for op in ops], context)
+    placed = place_parts(demands, context.machine)
+    if isinstance(placed, NoRoom):
+        raise misfit(demands, placed, context.machine)
+    return placed
+
+
+def demands_of(
+    ops: Sequence[MatmulOp],
+    replications: Sequence[Replication],
+    layouts: Sequence[Layout],
+    context: CompileContext,
+) -> list[Demand]:
+    """What layers need of the cores if they are replicated so.
+
+    Raises:
+        PassError: A layer is not quantised or not tiled.
+    """
+    copies: list[Spread] = []
+    outputs: list[Box] = []
+    integers: list[IntegerMatmul] = []
+    for op, r, layout in zip(ops, replications, layouts, strict=True):
+        if op.tiling is None or op.integer is None:
+            raise PassError("is not tiled", where=layer_name(op), hint="run `partition`")
+        bits, pack = op.integer.weight_bits, op.tiling.pack
+        blocks = layer_blocks(op, context.machine, bits, pack, r.unroll)
+        copies.append(spread(blocks, r.row_split, r.column_split))
+        outputs.append(blocks.grouped(layout.whole))
+        integers.append(op.integer)
+    grids = [r.grid for r in replications]
+    busy = copies_busy_ns(copies, outputs, grids, integers, context)
+    return [
+        _demand(op, copy, _centres(whole, grid), time_ns)
+        for op, copy, whole, grid, time_ns in zip(ops, copies, outputs, grids, busy, strict=True)
+    ]
+
+
+def _demand(op: MatmulOp, copy: Spread, centre: NDArray[np.float64], time_ns: float) -> Demand:
+    crossbars = np.tile(copy.crossbars.reshape(-1), len(centre))
     standing = op.placement
-    return Demand(
-        op,
-        np.tile(sizes, len(boxes)),
-        np.repeat(_centres(boxes, whole), len(parts), axis=0),
-        part_time_ns(op, blocks, parts, tile, replication.row_split, times, machine),
-        None if standing is None else np.array(standing.cores, np.int64),
-    )
+    cores = None if standing is None else np.array(standing.cores, np.int64)
+    return Demand(op, crossbars, centre, time_ns, cores)
 
 
 def misfit(demands: Sequence[Demand], failed: NoRoom, machine: Machine) -> DoesNotFitError:
@@ -174,10 +194,13 @@ def place_parts(demands: Sequence[Demand], machine: Machine) -> Placed | NoRoom:
     return Placed(cores, free, load)
 
 
-def _centres(boxes: list[Box], whole: Box) -> NDArray[np.float64]:
-    return np.array(
-        [[(b.y0 + b.y1) / 2 / whole.height, (b.x0 + b.x1) / 2 / whole.width] for b in boxes]
+def _centres(whole: Box, grid: Sequence[int]) -> NDArray[np.float64]:
+    """Centres of the copies' tiles on the unit square, row by row, shape (copies, 2)."""
+    rows, columns = (
+        (edge[:-1] + edge[1:]) / 2 / edge[-1]
+        for edge in map(edges, (whole.height, whole.width), grid)
     )
+    return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
 def _core_positions(cores: int, columns: int) -> NDArray[np.float64]:
@@ -196,10 +219,15 @@ def _place_layer(
     cores = np.full(len(d.crossbars), -1, np.int64)
     fixed = SPREAD * load / max(float(load.max(initial=0.0)), 1.0)
     room = ROOM / max(int(free.max()), 1)
+    distance = np.abs(positions - d.centre[:, None]).sum(axis=2)
+    parts_of_copy = len(d.crossbars) // len(d.centre)
+    taken, spare = used * TWICE, room * left
+    score = np.empty(len(left))
     for part in np.argsort(-d.crossbars, kind="stable").tolist():
         need = d.crossbars[part]
-        distance = np.abs(positions - d.centre[part]).sum(axis=1)
-        score = used * TWICE + distance + fixed - room * left
+        np.add(taken, distance[part // parts_of_copy], out=score)
+        score += fixed
+        score -= spare
         score[left < need] = np.inf
         core = int(score.argmin())
         if left[core] < need:
@@ -207,4 +235,5 @@ def _place_layer(
         cores[part] = core
         used[core] += 1
         left[core] -= need
+        taken[core], spare[core] = used[core] * TWICE, room * left[core]
     return cores

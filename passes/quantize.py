@@ -48,6 +48,10 @@ class QuantizePass(ImcPass):
     samples: int = 8
     round_scales: bool = True
 
+    def depends_on(self, context: CompileContext) -> tuple[object, ...]:
+        """Bit widths and calibration."""
+        return (self._weight_bits(context), *self._calibration(context).content())
+
     def run(self, context: CompileContext, module: ModuleOp) -> None:
         """Decide all `quant` and `integer` attributes that are not there.
 
@@ -56,10 +60,9 @@ class QuantizePass(ImcPass):
             UserInputError: Calibration data is missing or has the wrong shape.
         """
         self._check()
-        weight_bits = self.weight_bits or context.machine.weight_bits
-        bits = self.activation_bits or context.machine.activation_bits
         if any(op.quant is None for op in coded_ops(module)):
-            self._decide_quants(context, module, bits)
+            self._decide_quants(context, module)
+        weight_bits = self._weight_bits(context)
         for op in module.body.block.ops:
             if isinstance(op, MatmulOp) and op.integer is None:
                 codes = _quant(op.input), _quant(op.result)
@@ -74,25 +77,31 @@ class QuantizePass(ImcPass):
         if self.samples < 1:
             raise PassError("samples must be at least 1", where=self.name)
 
-    def _decide_quants(self, context: CompileContext, module: ModuleOp, bits: int) -> None:
+    def _weight_bits(self, context: CompileContext) -> int:
+        return self.weight_bits or context.machine.weight_bits
+
+    def _calibration(self, context: CompileContext) -> Calibration:
         noise = context.calibration is None
-        if noise:
-            context.notes.append(
-                "activations were calibrated on seeded noise: give calibration data before "
-                "trusting accuracy"
-            )
-        calibration = Calibration(
+        return Calibration(
             inputs=context.calibration,
             samples=1 if noise and context.effort == 0 else self.samples,
             seed=context.seed,
             method=self.method,
             percentile=self.percentile,
-            bits=bits,
+            bits=self.activation_bits or context.machine.activation_bits,
         )
-        ranges = dict(observed_ranges(module, context.store, calibration))
+
+    def _decide_quants(self, context: CompileContext, module: ModuleOp) -> None:
+        if context.calibration is None:
+            context.notes.append(
+                "activations were calibrated on seeded noise: give calibration data before "
+                "trusting accuracy"
+            )
+        calibration = self._calibration(context)
+        ranges = observed_ranges(module, context.store, calibration)
         narrow_to_use(module, ranges)
         groups = code_groups(module)
-        quants = [self._group_quant(g, ranges, context, bits) for g in groups]
+        quants = [self._group_quant(g, ranges, context, calibration.bits) for g in groups]
         decided = {v: q for g, q in zip(groups, quants, strict=True) for v in g}
         if self.round_scales:
             round_scales(module, groups, decided)

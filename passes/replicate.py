@@ -10,23 +10,18 @@ from typing import ClassVar
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 
-from imccompiler.cost.machine import MachineTiming
 from imccompiler.errors import DoesNotFitError, PassError
 from imccompiler.hardware.schema import Machine
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
-from imccompiler.passes.blocks import layer_blocks, parts_of_copy
+from imccompiler.passes.blocks import layer_blocks
 from imccompiler.passes.build import layer_name
 from imccompiler.passes.capacity import does_not_fit, no_room
-from imccompiler.passes.geometry import Box, Layout, cut_grid
+from imccompiler.passes.geometry import Box, Layout
 from imccompiler.passes.layouts import assign_layouts
-from imccompiler.passes.options import (
-    Option,
-    layer_options,
-    part_time_ns,
-    smallest_largest_part,
-)
-from imccompiler.passes.place import Placed, demand, place_parts
+from imccompiler.passes.options import Option, layer_options, smallest_largest_part
+from imccompiler.passes.place import PLACED, Placed, demands_of, place_parts
+from imccompiler.passes.spread import copies_busy_ns, spread
 
 LIMIT_STEP = 0.96  # by how much fewer crossbars are tried when the parts cannot be packed
 
@@ -53,7 +48,6 @@ class ReplicatePass(ImcPass):
         """Choose one option a layer."""
         began = time.perf_counter()
         machine = context.machine
-        times = MachineTiming.of(machine)
         layouts = assign_layouts(module)
         ops = [op for op in module.body.block.ops if isinstance(op, MatmulOp)]
         budget = machine.main_kind.crossbars * machine.core_count
@@ -63,9 +57,9 @@ class ReplicatePass(ImcPass):
                 raise PassError("has no tiling", where=layer_name(op), hint="run `partition`")
             whole = layouts[op.result].whole
             if op.replication is not None:
-                options.append([_standing(op, machine, times, whole)])
+                options.append([_standing(op, whole, context)])
             else:
-                found = layer_options(op, machine, whole, times)
+                found = layer_options(op, whole, context)
                 if not found:
                     raise _no_cut(op, machine)
                 options.append(found)
@@ -75,9 +69,10 @@ class ReplicatePass(ImcPass):
             raise does_not_fit(least, budget, machine.core_count)
         limit = max(int(budget * self.fill), least)
         outputs = [layouts[op.result] for op in ops]
-        chosen, bound = _choose_placeable(ops, options, objective, limit, outputs, context)
+        chosen, bound, placed = _choose_placeable(ops, options, objective, limit, outputs, context)
         for op, option in zip(ops, chosen, strict=True):
             op.properties["replication"] = option.replication
+        context.analysis(PLACED, module, lambda: placed)
         context.solver_records.append(
             SolverRecord(
                 self.name,
@@ -97,8 +92,7 @@ def _no_cut(op: MatmulOp, machine: Machine) -> DoesNotFitError:
     if op.integer is None or op.tiling is None:
         raise PassError("has no tiling", where=layer_name(op), hint="run `partition`")
     blocks = layer_blocks(op, machine, op.integer.weight_bits, op.tiling.pack)
-    (copy,) = parts_of_copy(blocks, 1, 1)
-    needed = copy.crossbars(blocks.columns_per_crossbar)
+    needed = int(spread(blocks, 1, 1).crossbars.sum())
     capacity = machine.main_kind.crossbars * machine.core_count
     if needed > capacity:
         return does_not_fit(needed, capacity, machine.core_count)
@@ -113,10 +107,10 @@ def _choose_placeable(
     limit: int,
     layouts: Sequence[Layout],
     context: CompileContext,
-) -> tuple[list[Option], float]:
-    """The best choice that packing onto cores also finds room for.
+) -> tuple[list[Option], float, Placed]:
+    """The best choice that packing onto cores also finds room for, its bound, and that packing.
 
-    The limit is lowered until it does; the bound stays that of the first limit.
+    The limit is lowered until there is one; the bound stays that of the first limit.
     """
     machine = context.machine
     least = sum(o[0].crossbars for o in options)
@@ -124,12 +118,10 @@ def _choose_placeable(
     while True:
         chosen, bound = choose(options, limit, objective)
         first_bound = bound if first_bound is None else first_bound
-        wanted = [
-            demand(op, o.replication, layout, context)
-            for op, o, layout in zip(ops, chosen, layouts, strict=True)
-        ]
-        if isinstance(place_parts(wanted, machine), Placed):
-            return chosen, first_bound
+        wanted = demands_of(ops, [option.replication for option in chosen], layouts, context)
+        placed = place_parts(wanted, machine)
+        if isinstance(placed, Placed):
+            return chosen, first_bound, placed
         if limit <= least:
             raise does_not_fit(
                 least, machine.main_kind.crossbars * machine.core_count, machine.core_count
@@ -186,6 +178,7 @@ def _least_maximum(options: Sequence[Sequence[Option]], limit: int) -> tuple[lis
 
 def _least_sum(options: Sequence[Sequence[Option]], limit: int) -> tuple[list[Option], float]:
     """Dynamic programming over crossbars: least total time with at most so many."""
+    limit = min(limit, sum(layer[-1].crossbars for layer in options))
     best = np.zeros(limit + 1)
     picks: list[np.ndarray] = []
     for layer in options:
@@ -197,8 +190,8 @@ def _least_sum(options: Sequence[Sequence[Option]], limit: int) -> tuple[list[Op
                 break
             candidate = best[: limit + 1 - size] + option.time_ns
             better = candidate < total[size:]
-            total[size:][better] = candidate[better]
-            pick[size:][better] = index
+            np.copyto(total[size:], candidate, where=better)
+            np.copyto(pick[size:], index, where=better)
         best = total
         picks.append(pick)
     left = limit
@@ -210,28 +203,27 @@ def _least_sum(options: Sequence[Sequence[Option]], limit: int) -> tuple[list[Op
     return chosen[::-1], float(best[limit])
 
 
-def _standing(op: MatmulOp, machine: Machine, times: MachineTiming, whole: Box) -> Option:
+def _standing(op: MatmulOp, whole: Box, context: CompileContext) -> Option:
     """The option that a replication which stands amounts to."""
     r = op.replication
     if r is None or op.integer is None or op.tiling is None:
         raise PassError("has no tiling", where=layer_name(op), hint="run `partition`")
-    blocks = layer_blocks(op, machine, op.integer.weight_bits, op.tiling.pack, r.unroll)
+    bits, pack = op.integer.weight_bits, op.tiling.pack
+    blocks = layer_blocks(op, context.machine, bits, pack, r.unroll)
     if whole.width % r.unroll:
         raise PassError(
             f"a width of {whole.width} cannot be unrolled by {r.unroll}", where=layer_name(op)
         )
-    whole = blocks.grouped(whole)
-    parts = parts_of_copy(blocks, r.row_split, r.column_split)
-    if r.grid[0] * r.grid[1] != r.copies or len(parts) != r.row_split * r.column_split:
+    copy = spread(blocks, r.row_split, r.column_split)
+    if r.grid[0] * r.grid[1] != r.copies or copy.crossbars.shape != (r.row_split, r.column_split):
         raise PassError(f"{r} does not suit the layer", where=layer_name(op))
-    sizes = [p.crossbars(blocks.columns_per_crossbar) for p in parts]
-    tile = max(cut_grid(whole, (r.grid[0], r.grid[1])), key=lambda b: b.positions)
-    busy = part_time_ns(op, blocks, parts, tile, r.row_split, times, machine)
     return Option(
-        r,
-        r.copies * sum(sizes),
-        r.copies * len(parts),
-        max(sizes),
-        busy,
-        busy * r.copies * len(parts),
+        (r.grid[0], r.grid[1]),
+        r.row_split,
+        r.column_split,
+        r.unroll,
+        r.copies * int(copy.crossbars.sum()),
+        r.copies * copy.crossbars.size,
+        int(copy.crossbars.max()),
+        copies_busy_ns([copy], [blocks.grouped(whole)], [r.grid], [op.integer], context)[0],
     )

@@ -17,8 +17,9 @@ from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
 from imccompiler.passes.bounds import Bound, longest_tails, overlapping_bound, serial_bound
 from imccompiler.passes.build import Built, build
 from imccompiler.passes.durations import Durations, TaskTimes
-from imccompiler.passes.listing import Schedule, list_schedule, schedule_in_order
+from imccompiler.passes.listing import list_order
 from imccompiler.passes.loads import core_loads, unit_loads
+from imccompiler.passes.replay import Schedule, replay
 from imccompiler.passes.taskgraph import Kind
 
 ORDER = "imc.order"
@@ -84,7 +85,7 @@ class SchedulePass(ImcPass):
         bound = planned_bound(context, module).latency_ns
         status, solver = "heuristic", "list scheduling"
         plan = planned(context, module)
-        if context.effort > 0 and len(plan.built.graph.tasks) <= self.solver_tasks:
+        if context.effort > 0 and len(plan.built.graph) <= self.solver_tasks:
             from imccompiler.passes.solver import solve_order  # noqa: PLC0415
 
             found = solve_order(
@@ -131,12 +132,10 @@ def planned(context: CompileContext, module: ModuleOp) -> Planned:
 
     def compute() -> Planned:
         graph, cores = built.graph, context.machine.core_count
-        if order.tasks:
-            schedule = schedule_in_order(graph, times, order.tasks, cores)
-        else:
-            ranks = priorities(built, times, order.rule)
-            schedule = list_schedule(graph, times, ranks, cores, order.patience_ns)
-        return Planned(built, times, schedule)
+        sequence = order.tasks or list_order(
+            graph, times, priorities(built, times, order.rule), cores, order.patience_ns
+        )
+        return Planned(built, times, replay(graph, times, sequence, cores))
 
     return context.analysis(f"schedule {hash(order)}", module, compute)
 
@@ -169,13 +168,11 @@ def priorities(built: Built, times: TaskTimes, rule: str) -> NDArray[np.int64]:
     layers in step. `path`: the longest path alone. `number`: layer by layer, as built.
     """
     graph = built.graph
-    count = len(graph.tasks)
+    count, layer = len(graph), graph.layer
     number = np.arange(count)
-    layer = np.array([t.layer for t in graph.tasks])
-    computes = np.array([t.kind in (Kind.COMPUTE, Kind.DIGITAL) for t in graph.tasks])
-    rank = np.array([t.rank for t in graph.tasks])
+    computes = (graph.kind == Kind.COMPUTE) | (graph.kind == Kind.DIGITAL)
     if rule == "number":
-        keys = np.lexsort((number, rank, computes, layer))
+        keys = np.lexsort((number, graph.rank, computes, layer))
     else:
         path = -longest_tails(graph, times)
         keys = np.lexsort((number, path, computes, layer) if rule == "step" else (number, path))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imccompiler.passes.durations import TaskTimes
-from imccompiler.passes.listing import Schedule
+from imccompiler.passes.replay import Schedule
 from imccompiler.passes.taskgraph import Kind, TaskGraph
 
 DETERMINISTIC_SECONDS = {1: 0.5, 2: 10.0, 3: 60.0}
@@ -58,7 +58,8 @@ def solve_order(
     makespan = model.new_int_var(0, horizon, "makespan")
     on_core: dict[int, list[cp_model.IntervalVar]] = {}
     on_switch: dict[int, list[cp_model.IntervalVar]] = {}
-    for i, task in enumerate(graph.tasks):
+    tasks, predecessors = graph.tasks, graph.predecessors
+    for i, task in enumerate(tasks):
         interval = model.new_fixed_size_interval_var(start[i] + lead[i], own[i] - lead[i], f"t{i}")
         on_core.setdefault(task.core, []).append(interval)
         if task.kind is Kind.MESSAGE:
@@ -73,9 +74,9 @@ def solve_order(
     # constraints
     for intervals in (*on_core.values(), *on_switch.values()):
         model.add_no_overlap(intervals)
-    for i, before in enumerate(graph.predecessors):
+    for i, before in enumerate(predecessors):
         for p in before:
-            same_core = graph.tasks[p].core == graph.tasks[i].core
+            same_core = tasks[p].core == tasks[i].core
             model.add(start[i] >= start[p] + own[p] - (lead[i] if same_core else 0))
         model.add(makespan >= start[i] + own[i])
         model.add_hint(start[i], begun[i])
@@ -91,16 +92,16 @@ def solve_order(
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return SolvedOrder("infeasible", (), hint.makespan_ns, max(0.0, bound))
     begins = [solver.value(s) for s in start]
-    order = _topological(graph, begins)
+    order = _topological(predecessors, begins)
     name = "optimal" if status == cp_model.OPTIMAL else "feasible"
     return SolvedOrder(name, order, solver.objective_value * scale, bound)
 
 
-def _topological(graph: TaskGraph, begins: Sequence[int]) -> tuple[int, ...]:
+def _topological(predecessors: Sequence[tuple[int, ...]], begins: Sequence[int]) -> tuple[int, ...]:
     """Tasks by begin, but never before what they need: rounded times can coincide or cross."""
     successors: list[list[int]] = [[] for _ in begins]
-    missing = [len(set(before)) for before in graph.predecessors]
-    for task, before in enumerate(graph.predecessors):
+    missing = [len(set(before)) for before in predecessors]
+    for task, before in enumerate(predecessors):
         for p in set(before):
             successors[p].append(task)
     ready = [(begins[i], i) for i, count in enumerate(missing) if count == 0]

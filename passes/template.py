@@ -1,7 +1,7 @@
 """Templates: the instructions of one task with its addresses left open.
 
 Tasks of the same shape share a template; `emit` copies it and fills in the addresses of the
-buffers and the numbers (of cores, of crossbar groups) that differ.
+buffers and the number (of a core, of a crossbar group) that differ.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from imccompiler.program.isa import AUX, IMM, Code, Op
 
 
 class Relocation(NamedTuple):
-    """`code[row, column]` gets the value of a buffer's address or of a number added."""
+    """`code[row, column]` gets the address of a buffer or the task's number added."""
 
     row: int
     column: int
-    kind: int  # 0: address of a buffer, 1: number
-    operand: int  # into the task's buffers or numbers
+    operand: int  # into the task's buffers, or NUMBER
 
 
-BUFFER, NUMBER = 0, 1
+NUMBER = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +41,7 @@ class Template:
     group_crossbars: tuple[tuple[int, int], ...] = ()
 
     def then(self, other: Template) -> Template:
-        """This template followed by another on the same buffers and numbers."""
+        """This template followed by another on the same buffers and number."""
         rows = len(self.code)
         moved = tuple(r._replace(row=r.row + rows) for r in other.relocations)
         return Template(np.concatenate([self.code, other.code]), self.relocations + moved)
@@ -100,10 +99,16 @@ class TemplateBuilder:
             self._row(Op.SETBW, imm=input_bits, aux=output_bits)
             self._widths = (input_bits, output_bits)
 
+    def idle(self, periods: int) -> None:
+        """Let so many periods pass: bit widths are set in vain."""
+        for _ in range(periods):
+            self._row(Op.SETBW, imm=8, aux=8)
+            self._widths = (8, 8)
+
     def point(self, register: int, buffer: int, offset: int = 0) -> None:
         """Register = address of a buffer + offset."""
         row = self._row(Op.SLDI, rd=register, imm=offset)
-        self._relocations.append(Relocation(row, IMM, BUFFER, buffer))
+        self._relocations.append(Relocation(row, IMM, buffer))
 
     def constant(self, register: int, value: int) -> None:
         """Register = value."""
@@ -116,9 +121,9 @@ class TemplateBuilder:
             self._row(Op.SADDI, rd=register, rs1=source, imm=offset)
 
     def mvmul(self, target: int, source: int, group: int) -> None:
-        """Multiply with group `group`, counted from the task's number 0."""
+        """Multiply with group `group`, counted from the task's number."""
         row = self._row(Op.MVMUL, rd=target, rs1=source, imm=group)
-        self._relocations.append(Relocation(row, IMM, NUMBER, 0))
+        self._relocations.append(Relocation(row, IMM, NUMBER))
 
     def vector(self, op: Op, target: int, first: int, second: int, n: int) -> None:
         """A vector instruction of n elements."""
@@ -137,14 +142,14 @@ class TemplateBuilder:
         self._row(Op.LLDI, target, imm=size, aux=value & 0xFF)
 
     def send(self, source: int, size: int) -> None:
-        """Send to the core that is the task's number 0."""
+        """Send to the core that is the task's number."""
         row = self._row(Op.SEND, rs1=source, imm=size)
-        self._relocations.append(Relocation(row, AUX, NUMBER, 0))
+        self._relocations.append(Relocation(row, AUX, NUMBER))
 
     def receive(self, target: int, size: int) -> None:
-        """Receive from the core that is the task's number 0."""
+        """Receive from the core that is the task's number."""
         row = self._row(Op.RECV, rd=target, imm=size)
-        self._relocations.append(Relocation(row, AUX, NUMBER, 0))
+        self._relocations.append(Relocation(row, AUX, NUMBER))
 
     def load(self, target: int, address_pair: int, size: int) -> None:
         """Load from global memory."""

@@ -15,7 +15,8 @@ from xdsl.passes import ModulePass, PassPipeline
 
 from imccompiler.compiler.folder import check_output
 from imccompiler.compiler.instruments import Instruments, Progress, silent
-from imccompiler.compiler.pins import apply_pins, read_pins, verify_pins
+from imccompiler.compiler.pins import find_pinned, read_pins, verify_pins
+from imccompiler.compiler.prefix import Prefix
 from imccompiler.compiler.sources import machine_of, network_of
 from imccompiler.errors import ImcError, InternalError, PassError, UserInputError
 from imccompiler.hardware.schema import Machine
@@ -126,8 +127,7 @@ def compile(  # noqa: A001
     machine = machine_of(hardware, set, logical=crossbars == "logical")
     network, source = network_of(model, bind or {}, shapes_only=shapes_only)
 
-    module = network.module.clone()
-    pinned = apply_pins(pins, module)
+    pinned = find_pinned(pins, network.module)
     context = CompileContext(
         machine,
         network.store.copy(),
@@ -137,6 +137,7 @@ def compile(  # noqa: A001
         calibration=calibration,
     )
     context.notes.extend(unmodelled(machine))
+    prefix = Prefix(network, pinned, pipeline, context)
     instruments = Instruments(
         total=len(pipeline),
         keep=target is not None,
@@ -145,6 +146,12 @@ def compile(  # noqa: A001
         printer=printer if print_ir_after else None,
         progress=progress,
     )
+    if instruments.watched:
+        module = prefix.first_module()
+    else:
+        done, module = prefix.resume()
+        instruments.seconds.extend([0.0] * done)
+        instruments.remember = prefix.remember
     run_passes(pipeline, context, module, instruments)
     context.notes.extend(verify_pins(pinned, module))
     tell = progress or silent
@@ -206,11 +213,14 @@ def run_passes(
 ) -> None:
     """Run passes on a module in place, the instruments between them.
 
+    Passes for which the instruments have a time already are left out.
+
     Raises:
         InternalError: A pass failed in another way than with an error meant for the user.
     """
     try:
-        PassPipeline(pipeline, instruments).apply(XdslContext(context), module)
+        left = pipeline[len(instruments.seconds) :]
+        PassPipeline(left, instruments).apply(XdslContext(context), module)
     except ImcError:
         raise
     except Exception as error:

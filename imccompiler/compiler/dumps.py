@@ -41,8 +41,10 @@ def write_dumps(
     machine: tuple[str, str],
 ) -> None:
     """Write `NN-name.mlir` of each module; `weights` and `machine` are (relative path, hash)."""
+    printed, text = None, ""
     for number, (name, module) in enumerate(modules):
-        text = linked_text(module, weights=weights, machine=machine)
+        if module is not printed:
+            printed, text = module, linked_text(module, weights=weights, machine=machine)
         (folder / f"{number:02}-{name}.mlir").write_text(text, encoding="utf-8")
 
 

@@ -26,10 +26,13 @@ class Instruments:
     """The callback of a pass pipeline.
 
     Attributes:
-        keep: Keep a copy of the module after each pass in `kept`.
+        keep: Keep a copy of the module after each pass in `kept`; a pass that changes nothing
+            leaves the same copy there once more.
         verify_each: Verify after each pass, else before the first and after the last.
         print_after: Names of the passes after which `printer` gets the module's text.
-        seconds: Time of each pass so far, without that of the instruments.
+        remember: Told (passes done, the module) after each pass.
+        seconds: Time of each pass so far, without that of the instruments. Passes that were not
+            run, since it is known what they make, stand in it with no time from the start.
     """
 
     total: int
@@ -38,9 +41,15 @@ class Instruments:
     print_after: Collection[str] = ()
     printer: Callable[[str], None] | None = None
     progress: Progress | None = None
+    remember: Callable[[int, ModuleOp], None] | None = None
     seconds: list[float] = field(default_factory=list[float])
     kept: list[tuple[str, ModuleOp]] = field(default_factory=list[tuple[str, ModuleOp]])
     _started: float = 0.0
+
+    @property
+    def watched(self) -> bool:
+        """Whether each pass must run because somebody looks at what it makes."""
+        return self.keep or self.verify_each or self.printer is not None
 
     def __call__(
         self, before: ModulePass | None, module: ModuleOp, after: ModulePass | None
@@ -48,16 +57,24 @@ class Instruments:
         """Called by the pipeline: `before` just ran, `after` runs next."""
         if before is not None:
             self.seconds.append(perf_counter() - self._started)
-        if self.verify_each or before is None or after is None:
+            if self.remember is not None:
+                self.remember(len(self.seconds), module)
+        if self.verify_each or not self.seconds or after is None:
             _verify(module, before)
         name = before.name if before is not None else "input"
         if self.keep:
-            self.kept.append((name, module.clone()))
+            self.kept.append((name, self._copy(module)))
         if self.printer is not None and name in self.print_after:
             self.printer(f"// after {name}\n{print_module(module)}")
         if self.progress is not None and after is not None:
             self.progress(after.name, len(self.seconds), self.total)
         self._started = perf_counter()
+
+    def _copy(self, module: ModuleOp) -> ModuleOp:
+        """A copy of the module; the last one if the module is still the same."""
+        if self.kept and self.kept[-1][1].is_structurally_equivalent(module):
+            return self.kept[-1][1]
+        return module.clone()
 
 
 def _verify(module: ModuleOp, before: ModulePass | None) -> None:

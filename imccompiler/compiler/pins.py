@@ -67,8 +67,23 @@ def read_pins(path: Path) -> tuple[Pin, ...]:
     return tuple(_pins(_load_yaml(path), str(path)))
 
 
-def apply_pins(pins: tuple[Pin, ...], module: ModuleOp) -> tuple[tuple[str, str, Decision], ...]:
-    """Set pinned decisions on a module in place; returns (layer, field, decision) of each op.
+Pinned = tuple[tuple[str, str, Decision], ...]
+"""Layer, field and decision of everything that is pinned."""
+
+
+def apply_pins(pins: tuple[Pin, ...], module: ModuleOp) -> Pinned:
+    """Set pinned decisions on a module in place; returns what was set.
+
+    Raises:
+        PassError: As `find_pinned`.
+    """
+    pinned = find_pinned(pins, module)
+    set_pinned(pinned, module)
+    return pinned
+
+
+def find_pinned(pins: tuple[Pin, ...], module: ModuleOp) -> Pinned:
+    """What pins set on which layers of a module.
 
     Raises:
         PassError: A pin names no layer of the module, or a layer that cannot take it.
@@ -92,12 +107,18 @@ def apply_pins(pins: tuple[Pin, ...], module: ModuleOp) -> tuple[tuple[str, str,
                 where=pin.where,
             )
         for name in takers:
-            named[name].properties[pin.field] = pin.decision
             pinned[name, pin.field] = pin.decision
     return tuple((name, field, decision) for (name, field), decision in pinned.items())
 
 
-def verify_pins(pinned: tuple[tuple[str, str, Decision], ...], module: ModuleOp) -> list[str]:
+def set_pinned(pinned: Pinned, module: ModuleOp) -> None:
+    """Set pinned decisions on a module in place."""
+    named = {layer_name(op): op for op in module.body.block.ops}
+    for name, field, decision in pinned:
+        named[name].properties[field] = decision
+
+
+def verify_pins(pinned: Pinned, module: ModuleOp) -> list[str]:
     """Notes on pinned layers that are gone from the module.
 
     Raises:

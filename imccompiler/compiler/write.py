@@ -1,13 +1,21 @@
-"""Writes everything that a compilation leaves into its folder."""
+"""Writes everything that a compilation leaves into its folder.
+
+Threads hash and write the arrays, for which they do not need the interpreter, while the texts are
+made beside them.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Iterable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 
 from imccompiler.compiler.driver import Compilation
@@ -55,17 +63,22 @@ def write_folder(
         UserInputError: The folder cannot be written.
         InternalError: The emitted program breaks a rule of the instruction set.
     """
-    with output_folder(target) as folder:
-        model_file = _write_model(compilation, folder)
-        hashes = _hashes(compilation)
-        report = compilation.report.model_copy(update={"model_file": model_file, "hashes": hashes})
-        (folder / HARDWARE).write_text(dump(compilation.machine), encoding="utf-8")
-        _write_ir(compilation, folder / IR, modules, hashes.hardware)
-        program = compilation.program
-        if program is not None:
-            from imccompiler.program.files import save  # noqa: PLC0415
-
-            save(program, folder / PROGRAM)
+    program, machine = compilation.program, compilation.machine
+    # As many threads as there are processors: the hashes, which the texts name, are done first.
+    with output_folder(target) as folder, ThreadPoolExecutor(os.cpu_count()) as threads:
+        weights_hash = threads.submit(compilation.store.content_hash)
+        hashes = threads.submit(_hashes, compilation)
+        written = _write_arrays(compilation, folder, threads)
+        (folder / HARDWARE).write_text(dump(machine), encoding="utf-8")
+        write_dumps(
+            folder / IR,
+            modules,
+            weights=(WEIGHTS, weights_hash.result()),
+            machine=(f"../{HARDWARE}", content_hash(machine)),
+        )
+        report = compilation.report.model_copy(
+            update={"model_file": _model_file(compilation), "hashes": hashes.result()}
+        )
         if program is not None and compilation.context.effort > 0:
             report = _simulate(compilation, program, folder, report)
         else:
@@ -73,8 +86,10 @@ def write_folder(
         if backend == "pimsim" and program is not None:
             from imccompiler.backends import pimsim  # noqa: PLC0415
 
-            pimsim.write(program, compilation.machine, folder / backend)
+            pimsim.write(program, machine, folder / backend)
         write_report(folder, report)
+        for file in written:
+            file.result()
     return replace(compilation, report=report, folder=target)
 
 
@@ -86,60 +101,53 @@ def _simulate(compilation: Compilation, program: Program, folder: Path, report: 
         raise InternalError(message, where=error.where) from error
 
 
-def _write_model(compilation: Compilation, folder: Path) -> str | None:
-    """Copy the ONNX file if it is small; returns where it is."""
-    model = compilation.model
+def _write_arrays(compilation: Compilation, folder: Path, threads: Executor) -> list[Future[Any]]:
+    """Start to write the model, the weights and the program."""
+    model, program = compilation.model, compilation.program
+    written: list[Future[Any]] = []
+    (folder / IR).mkdir()
+    written.append(threads.submit(compilation.store.save, folder / IR / WEIGHTS))
+    if program is not None:
+        from imccompiler.program.files import save  # noqa: PLC0415
+
+        written.append(threads.submit(save, program, folder / PROGRAM))
     if isinstance(model, bytes):
-        (folder / MODEL).write_bytes(model)
-        return MODEL
+        written.append(threads.submit((folder / MODEL).write_bytes, model))
+    elif model is not None and _model_file(compilation) == MODEL:
+        written.append(threads.submit(shutil.copyfile, model, folder / MODEL))
+    return written
+
+
+def _model_file(compilation: Compilation) -> str | None:
+    """Where the float network is: a copy in the folder if it is small, and one file."""
+    model = compilation.model
     if model is None:
         return None
-    if model.stat().st_size <= LARGEST_COPY_BYTES and not _has_external_data(model):
-        shutil.copyfile(model, folder / MODEL)
+    if isinstance(model, bytes):
         return MODEL
-    return str(model.absolute())
-
-
-def _has_external_data(model: Path) -> bool:
-    """Whether weights lie in other files: a copy of the ONNX file alone would not be enough."""
-    import onnx  # noqa: PLC0415
-
-    proto = onnx.load_model(model, load_external_data=False)
-    return any(t.data_location == onnx.TensorProto.EXTERNAL for t in proto.graph.initializer)
+    small = model.stat().st_size <= LARGEST_COPY_BYTES
+    return MODEL if small and not compilation.network.external else str(model.absolute())
 
 
 def _hashes(compilation: Compilation) -> Hashes:
-    model = compilation.model
-    content = model.read_bytes() if isinstance(model, Path) else model
     network = hashlib.sha256(print_module(compilation.network.module).encode())
     network.update(compilation.network.store.content_hash().encode())
     return Hashes(
-        model=None if content is None else hashlib.sha256(content).hexdigest(),
+        model=None if compilation.model is None else _model_hash(compilation.model),
         network=network.hexdigest(),
         hardware=content_hash(compilation.machine),
         program=None if compilation.program is None else _program_hash(compilation.program),
     )
 
 
+def _model_hash(model: Path | bytes) -> str:
+    content = model if isinstance(model, bytes) else model.read_bytes()
+    return hashlib.sha256(content).hexdigest()
+
+
 def _program_hash(program: Program) -> str:
     """Over the tables that decide what runs where; the weights follow from network and tiles."""
     digest = hashlib.sha256()
     for table in (program.code, program.core_start, program.groups, program.tiles):
-        digest.update(table.tobytes())
+        digest.update(np.ascontiguousarray(table).data)
     return digest.hexdigest()
-
-
-def _write_ir(
-    compilation: Compilation,
-    folder: Path,
-    modules: Iterable[tuple[str, ModuleOp]],
-    machine_hash: str,
-) -> None:
-    folder.mkdir()
-    compilation.store.save(folder / WEIGHTS)
-    write_dumps(
-        folder,
-        modules,
-        weights=(WEIGHTS, compilation.store.content_hash()),
-        machine=(f"../{HARDWARE}", machine_hash),
-    )

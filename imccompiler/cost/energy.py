@@ -81,7 +81,7 @@ def mvmul_pj(
     return products | {"local_memory": _memory_pj(kind.local_memory, read, written)}
 
 
-def local_memory_pj(kind: CoreKind, read_bytes: Count, written_bytes: Count) -> Energies:
+def local_memory_pj(kind: CoreKind, read_bytes: Any, written_bytes: Any) -> Energies:
     """One read request and one write request (0 bytes for none)."""
     return {"local_memory": _memory_pj(kind.local_memory, read_bytes, written_bytes)}
 

@@ -14,15 +14,20 @@ from imccompiler.hardware.schema import Machine
 
 
 def hops(machine: Machine) -> NDArray[np.int64]:
-    """Hops between every two cores, shape (cores, cores).
+    """Hops between every two cores, shape (cores, cores)."""
+    cores = np.arange(machine.core_count)
+    return hops_between(machine, cores[:, None], cores[None, :])
+
+
+def hops_between(machine: Machine, a: Any, b: Any) -> NDArray[np.int64]:
+    """Hops between cores, given by their numbers in arrays of one shape.
 
     On a mesh the Manhattan distance of their places (cores stand row by row), on a bus 1.
     """
-    cores = np.arange(machine.core_count)
     if machine.chip.noc.topology == "bus":
-        return (cores[:, None] != cores[None, :]).astype(np.int64)
-    row, column = np.divmod(cores, machine.chip.grid[1])
-    return np.abs(row[:, None] - row[None, :]) + np.abs(column[:, None] - column[None, :])
+        return (a != b).astype(np.int64)
+    (row_a, column_a), (row_b, column_b) = (np.divmod(n, machine.chip.grid[1]) for n in (a, b))
+    return np.abs(row_a - row_b) + np.abs(column_a - column_b)
 
 
 def flit_ps(machine: Machine) -> NDArray[np.int64]:
@@ -32,9 +37,9 @@ def flit_ps(machine: Machine) -> NDArray[np.int64]:
     the table that PIMCOMP gives to pimsim-nn.
     """
     noc = machine.chip.noc
-    period = machine.main_kind.period_ns
-    periods = np.rint((noc.base_ns + noc.hop_ns * hops(machine)) / period)
-    return np.rint(periods * (period * 1000)).astype(np.int64)
+    period, distance = machine.main_kind.period_ns, hops(machine)
+    periods = np.rint((noc.base_ns + noc.hop_ns * np.arange(distance.max() + 1)) / period)
+    return np.rint(periods * (period * 1000)).astype(np.int64)[distance]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,28 +51,27 @@ class NetworkTiming:
         core_flit_ps: Latency of a flit between every two cores, int64 of shape (cores, cores).
         global_flit_ps: Latency of a flit between a core and the global memory.
         global_port: The global memory.
+        mean_flit_ps: Mean latency of a flit between two cores.
     """
 
     flit_bytes: int
     core_flit_ps: NDArray[np.int64]
     global_flit_ps: int
     global_port: PortTiming
+    mean_flit_ps: int
 
     @staticmethod
     def of(machine: Machine) -> NetworkTiming:
         """The network of a machine."""
         noc, period = machine.chip.noc, machine.main_kind.period_ns
+        between_cores = flit_ps(machine)
         return NetworkTiming(
             noc.flit_bytes,
-            flit_ps(machine),
+            between_cores,
             picoseconds(round(noc.global_memory_ns / period) * period),
             PortTiming.of(machine.chip.global_memory),
+            int(between_cores.mean()),
         )
-
-    @property
-    def mean_flit_ps(self) -> int:
-        """Mean latency of a flit between two cores."""
-        return int(self.core_flit_ps.mean())
 
     def flits(self, size_bytes: Count) -> Count:
         """Flits of a message."""

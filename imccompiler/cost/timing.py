@@ -7,6 +7,7 @@ and schedulers, which know of other work, build on the parts (port accesses and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from imccompiler.cost.rounding import Count, ceil_div, picoseconds
 from imccompiler.hardware.schema import CoreKind, Crossbar, Memory
@@ -125,16 +126,16 @@ class CoreTiming:
         cycles = ceil_div(input_bits, self.input_bits_per_cycle) * self.row_blocks
         return (cycles - 1) * self.cycle_ps + self.fill_ps
 
-    def mvmul_read_bytes(self, input_bytes: Count, row_blocks: int = 1) -> Count:
+    def mvmul_read_bytes(self, input_bytes: Count, row_blocks: Any = 1) -> Count:
         """Bytes that `mvmul` reads for values of `input_bytes` bytes each."""
         return input_bytes * row_blocks * (self.rows * self.input_reads)
 
-    def mvmul_write_bytes(self, crossbars: Count, output_bytes: int) -> Count:
+    def mvmul_write_bytes(self, crossbars: Count, output_bytes: Any) -> Count:
         """Bytes that `mvmul` writes for values of `output_bytes` bytes each."""
         return crossbars * (self.outputs_per_crossbar * output_bytes)
 
     def mvmul_ps(
-        self, input_bits: int, crossbars: Count, output_bits: int, row_blocks: int = 1
+        self, input_bits: int, crossbars: Count, output_bits: Any, row_blocks: Any = 1
     ) -> Count:
         """`mvmul` on a group: read the input, multiply, write the outputs.
 

@@ -22,6 +22,16 @@ READ_LIMIT_BYTES = 16 * 2**20  # with shapes only, a larger tensor is not worth 
 SEEDED_ELEMENTS = 2**16
 SHAPES_ONLY = "compile for shapes only (--shapes-only)"
 
+_VALUE_FIELDS = (
+    "external_data",
+    "float_data",
+    "double_data",
+    "int32_data",
+    "int64_data",
+    "uint64_data",
+    "string_data",
+)
+
 
 class Constants:
     """Named constant tensors.
@@ -116,7 +126,7 @@ class Constants:
 
 def is_absent(tensor: TensorProto) -> bool:
     """Whether the model says a tensor's shape and gives no values, here or elsewhere."""
-    held = any(field.name.endswith("_data") for field, _ in tensor.ListFields())
+    held = tensor.HasField("raw_data") or any(len(getattr(tensor, f)) for f in _VALUE_FIELDS)
     return math.prod(tensor.dims) > 0 and not held
 
 

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xdsl.dialects.builtin import ModuleOp
 
 from imccompiler.errors import IRError, ModelError
 from imccompiler.frontend.bind import bind, forget_types
+from imccompiler.frontend.constants import is_external
 from imccompiler.frontend.coverage import Coverage, coverage_of
 from imccompiler.frontend.importer import import_graph, read_graph
 from imccompiler.frontend.normalise import normalise
 from imccompiler.frontend.read import read_model
 from imccompiler.frontend.skeleton import split
 from imccompiler.frontend.soundness import check_sound
+from imccompiler.ir.recent import Recent
 from imccompiler.ir.store import WeightStore
 from imccompiler.ir.verify import verify
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+
+STAGES = 8  # that are kept with a network: quantised weights take memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class Network:
         name: Of the model's file, else of its graph.
         bindings: Every dimension and scalar that was bound, those by default included.
         notes: Things the user should know.
+        external: Whether weights lie in other files than the model's own.
+        stages: What first passes made of it: see `compiler.prefix`.
     """
 
     module: ModuleOp
@@ -46,6 +52,8 @@ class Network:
     name: str
     bindings: Mapping[str, int | float]
     notes: tuple[str, ...] = ()
+    external: bool = False
+    stages: Recent[Any] = field(default_factory=lambda: Recent(STAGES), repr=False, compare=False)
 
 
 def load_onnx(
@@ -89,6 +97,7 @@ def load_onnx(
         model.name,
         MappingProxyType(bound),
         _notes(bound, bindings or {}, shapes_only=shapes_only),
+        external=any(is_external(tensor) for tensor in model.proto.graph.initializer),
     )
 
 

@@ -44,14 +44,13 @@ def load(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Machine:
         HardwareError: Anything is wrong; it names file, line and key, all faults at once.
     """
     document = _resolve(name_or_path, Path(), ())
-    data, where = document.data, dict(document.where)
+    data, changes = document.data, list[tuple[Path_, str]]()
     for text in overrides:
         key, value = _split_override(text)
         for path in expand(key, _kinds(data)):
             data = _placed(data, path, value, key)
-            where = {p: w for p, w in where.items() if p[: len(path)] != path}
-            where[path] = f"override `{text}`"
-    return _validated(data, where, str(name_or_path))
+            changes.append((path, f"override `{text}`"))
+    return _validated(data, document.where, changes, str(name_or_path))
 
 
 def vary(machine: Machine, overrides: Mapping[str, Any]) -> Machine:
@@ -68,12 +67,12 @@ def vary(machine: Machine, overrides: Mapping[str, Any]) -> Machine:
         **machine.model_dump(exclude_unset=True, exclude={"sources"}),
         "sources": machine.sources,
     }
-    where: dict[Path_, str] = {}
+    changes: list[tuple[Path_, str]] = []
     for key, value in overrides.items():
         for path in expand(key, _kinds(data)):
             data = _placed(data, path, value, key)
-            where[path] = f"override `{key}={value}`"
-    return _validated(data, where, machine.name)
+            changes.append((path, f"override `{key}={value}`"))
+    return _validated(data, {}, changes, machine.name)
 
 
 def dump(machine: Machine) -> str:
@@ -104,11 +103,20 @@ def content_hash(machine: Machine) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _validated(data: Mapping[str, Any], where: Mapping[Path_, str], name: str) -> Machine:
+def _validated(
+    data: Mapping[str, Any],
+    where: Mapping[Path_, str],
+    changes: Sequence[tuple[Path_, str]],
+    name: str,
+) -> Machine:
+    """The machine; `where` keys were given first, and which paths were overridden where."""
     try:
         return Machine.model_validate(data)
     except ValidationError as error:
-        raise hardware_error(error, where, name) from error
+        given = dict(where)
+        for path, place in changes:
+            given = {p: w for p, w in given.items() if p[: len(path)] != path} | {path: place}
+        raise hardware_error(error, given, name) from error
 
 
 def _kinds(data: Mapping[str, Any]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,7 +35,7 @@ def parse_value(text: str, where: str) -> Any:
     Raises:
         HardwareError: The text is not YAML.
     """
-    return _construct(_compose(text, where), (), where, {})
+    return _construct(_compose_value(text, where), (), where, {})
 
 
 def read_file(path: Path) -> Document:
@@ -73,6 +74,9 @@ def _compose(text: str, name: str) -> Node | None:
         raise HardwareError(f"not YAML: {error.problem}", where=f"{name}:{line}") from error
     except YAMLError as error:
         raise HardwareError(f"not YAML: {error}", where=name) from error
+
+
+_compose_value = lru_cache(maxsize=1 << 10)(_compose)  # a search writes few values again and again
 
 
 def _construct(node: Node | None, path: Path_, name: str, where: dict[Path_, str]) -> Any:

@@ -58,6 +58,10 @@ class WeightStore:
         self._entries[key] = value if 0 in value.strides else np.asarray(value, order="C")
         return key
 
+    def holds(self, other: WeightStore) -> bool:
+        """Whether all entries of another store are entries here, the same arrays."""
+        return all(self._entries.get(key) is value for key, value in other._entries.items())
+
     def copy(self) -> WeightStore:
         """A store with the same arrays, to which entries can be added independently."""
         return WeightStore(self._entries)

@@ -84,12 +84,14 @@ def row_blocks_of_group(program: Program, index: int) -> list[NDArray[np.int32]]
 def group_shapes(program: Program) -> NDArray[np.int64]:
     """Row blocks of each group and crossbars of its widest row block, shape (groups, 2)."""
     tiles = program.tiles[:, [TILE["input"], TILE["crossbar"]]]
-    parts = np.column_stack([group_of_tiles(program), tiles])
-    crossbars = np.unique(parts[parts[:, 0] >= 0], axis=0)  # of each group and row block
-    blocks, counts = np.unique(crossbars[:, :2], axis=0, return_counts=True)
+    owner = group_of_tiles(program)
+    group, (first_input, crossbar) = owner[owner >= 0], tiles[owner >= 0].T.astype(np.int64)
+    inputs, crossbars = (1 + int(column.max(initial=0)) for column in (first_input, crossbar))
+    used = np.unique((group * inputs + first_input) * crossbars + crossbar)
+    blocks, counts = np.unique(used // crossbars, return_counts=True)  # row blocks, their crossbars
     shapes = np.zeros((len(program.groups), 2), np.int64)
-    np.add.at(shapes[:, 0], blocks[:, 0], 1)
-    np.maximum.at(shapes[:, 1], blocks[:, 0], counts)
+    np.add.at(shapes[:, 0], blocks // inputs, 1)
+    np.maximum.at(shapes[:, 1], blocks // inputs, counts)
     return shapes
 
 

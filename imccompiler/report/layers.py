@@ -66,15 +66,15 @@ def crossbars_by_layer(program: Program) -> dict[str, int]:
     """Crossbars that the groups of each layer drive (a shared one counts for each layer)."""
     code = program.code
     core_of = np.repeat(np.arange(program.core_count), np.diff(program.core_start))
-    calls = code[:, OP] == Op.MVMUL
-    pairs = np.unique(
-        np.stack([core_of[calls], code[calls, IMM], code[calls, LAYER]]).astype(np.int64), axis=1
-    )
+    calls = np.flatnonzero((code[:, OP] == Op.MVMUL) & (code[:, LAYER] >= 0))
+    group, layer = code[calls, IMM], code[calls, LAYER]
+    shape = (program.core_count, int(group.max(initial=0)) + 1, len(program.layers))
+    driven = np.unique(np.ravel_multi_index((core_of[calls], group, layer), shape))
     groups = _group_crossbars(program)
     totals: dict[str, int] = {}
-    for core, group, layer in pairs.T:
+    for core, group, layer in np.stack(np.unravel_index(driven, shape), axis=1).tolist():
         name = program.layers[layer]
-        totals[name] = totals.get(name, 0) + groups[int(core), int(group)]
+        totals[name] = totals.get(name, 0) + groups[core, group]
     return totals
 
 

@@ -16,7 +16,7 @@ from imccompiler.cost.energy import COMPONENTS, static_mw
 from imccompiler.errors import ProgramError, UserInputError
 from imccompiler.hardware.schema import Machine
 from imccompiler.program.artifact import Program
-from imccompiler.program.isa import AUX, IMM, LAYER, OP, Op
+from imccompiler.program.isa import LAYER, OP, Op
 from imccompiler.program.validate import check_code
 from imccompiler.simulator.timing_code import layer_of_instruction
 
@@ -107,7 +107,7 @@ def simulate(
     components["static"] = static_mw(machine, active) * float(image_end[-1]) / images
     return Timing(
         latency_ns=float(image_end[0]),
-        interval_ns=_interval(image_end),
+        interval_ns=steady_interval(image_end) if images > 1 else None,
         image_end_ns=image_end,
         finish_ns=run.finish_ps / _PS_PER_NS,
         energy_pj=components,
@@ -120,7 +120,7 @@ def simulate(
 
 
 def simulate_steady(program: Program, machine: Machine, *, images: int = 16) -> Timing:
-    """Run a stream of images; the interval is measured over the second half of them.
+    """Run a stream of images, for its `interval_ns`.
 
     Raises:
         ProgramError: As `simulate`.
@@ -131,10 +131,12 @@ def simulate_steady(program: Program, machine: Machine, *, images: int = 16) -> 
     return simulate(program, machine, images=images)
 
 
-def _interval(image_end: NDArray[np.float64]) -> float | None:
-    last = len(image_end) - 1
-    if last == 0:
-        return None
+def steady_interval(image_end: NDArray[np.float64]) -> float:
+    """Time between images over the second half of a stream of at least two.
+
+    The last is left out if there are more, since no other gets in its way.
+    """
+    last = max(1, len(image_end) - 2)
     first = last // 2
     return float(image_end[last] - image_end[first]) / (last - first)
 
@@ -146,16 +148,26 @@ def _by_layer(
 
     The last row is of instructions that work for no layer.
     """
-    layers = len(program.layers) + 1
-    by_layer = np.zeros((layers, len(COMPONENTS)))
-    spent = costs.energies * row_runs[:, None]
-    for component in np.flatnonzero(spent.any(axis=0)):
-        by_layer[:, component] = np.bincount(costs.layer, spent[:, component], layers)
     messages = np.flatnonzero(costs.noc_pj)
     of_message = layer_of_instruction(program)[messages]
-    by_layer[:, COMPONENTS.index("noc")] += np.bincount(
-        of_message, costs.noc_pj[messages] * runs[messages], layers
+    return _summed(
+        len(program.layers) + 1,
+        (costs.layer, costs.energies * row_runs[:, None]),
+        (of_message, costs.noc_pj[messages] * runs[messages]),
     )
+
+
+def _summed(
+    layers: int,
+    spent: tuple[NDArray[np.int64], NDArray[np.float64]],
+    messages: tuple[NDArray[np.int64], NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """Energy by layer and component: of instructions all components, of messages the network's."""
+    (layer, energies), (of_message, noc_pj) = spent, messages
+    by_layer = np.zeros((layers, len(COMPONENTS)))
+    for component in np.flatnonzero(energies.any(axis=0)):
+        by_layer[:, component] = np.bincount(layer, energies[:, component], layers)
+    by_layer[:, COMPONENTS.index("noc")] += np.bincount(of_message, noc_pj, layers)
     return by_layer
 
 
@@ -188,19 +200,20 @@ def spent_pj(program: Program, machine: Machine) -> NDArray[np.float64]:
     How often an instruction runs follows from the loops around it, the bit widths from the last
     `setbw` before it.
     """
-    from imccompiler.simulator import timing_tables  # noqa: PLC0415 (numba)
+    from imccompiler.simulator.timing_energy import (  # noqa: PLC0415
+        FORM_LAYER,
+        energies_pj,
+        messages_pj,
+    )
+    from imccompiler.simulator.timing_tally import tally  # noqa: PLC0415 (numba)
 
-    costs = timing_tables.build(program, machine)
-    code = program.code
-    loops = np.flatnonzero(code[:, OP] == Op.LOOP)
-    factors = np.log2(code[loops, IMM])  # inside a loop all counts are multiplied: logs add up
-    steps = np.bincount(loops + 1, factors, len(code) + 1)
-    steps -= np.bincount(loops + 1 + code[loops, AUX], factors, len(code) + 1)
-    runs = np.rint(np.exp2(np.cumsum(steps)[: len(code)])).astype(np.int64)
-    sets = code[:, OP] == Op.SETBW
-    last = np.maximum.accumulate(np.where(sets, np.arange(len(code)), -1))
-    pair = np.where(last >= 0, costs.target[last], 0)
-    rows = np.where(costs.row > 0, costs.row + pair, 0)
-    row_runs = np.bincount(rows, runs, len(costs.energies))
-    row_runs[0] = 0
-    return _by_layer(program, costs, row_runs, runs)[:-1]
+    forms, runs, (index, core, message_runs) = tally(program, machine)
+    spent = energies_pj(program, machine, forms) * runs[:, None]
+    noc_pj = messages_pj(program, machine, index, core) * message_runs
+    layers = len(program.layers)
+    of_message = program.code[index, LAYER]
+    return _summed(
+        layers + 1,
+        (forms[:, FORM_LAYER], spent),
+        (np.where(of_message < 0, layers, of_message), noc_pj),
+    )[:-1]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.program.artifact import Program
-from imccompiler.program.isa import IMM, LAYER, MATRIX_OPS, OP
+from imccompiler.program.isa import IMM, LAYER, OP, Op
 from imccompiler.program.text import instruction_text
 from imccompiler.program.tiles import CORE, GROUP
 
@@ -34,7 +34,8 @@ def layer_of_instruction(program: Program) -> NDArray[np.int64]:
 
 def group_rows(program: Program) -> NDArray[np.int64]:
     """The row of the group table that every `mvmul` and `mvwr` drives, else -1; shape (n,)."""
-    drives = np.flatnonzero(np.isin(program.code[:, OP], list(MATRIX_OPS)))
+    op = program.code[:, OP]
+    drives = np.flatnonzero((op == Op.MVMUL) | (op == Op.MVWR))
     stride = 1 << 32
     known = program.groups[:, CORE].astype(np.int64) * stride + program.groups[:, GROUP]
     order = np.argsort(known, kind="stable")

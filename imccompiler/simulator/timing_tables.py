@@ -6,8 +6,8 @@ share a row; each row stands once for every pair of bit widths that the program 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,21 +15,21 @@ from numpy.typing import NDArray
 
 from imccompiler.cost import energy
 from imccompiler.cost.machine import MachineTiming
-from imccompiler.cost.network import NetworkTiming, hops
+from imccompiler.cost.network import NetworkTiming
 from imccompiler.cost.timing import CoreTiming
 from imccompiler.hardware.schema import CoreKind, Machine
 from imccompiler.program.artifact import Function, Program
 from imccompiler.program.isa import AUX, IMM, OP, RD, RS1, RS2, Op
-from imccompiler.program.tiles import CROSSBARS, OUTPUTS, ROWS, group_shapes
+from imccompiler.program.tiles import OUTPUTS, ROWS, group_shapes
 from imccompiler.simulator import timing_records as r
 from imccompiler.simulator.functions import operand_bytes
 from imccompiler.simulator.timing_code import core_of_instruction, group_rows, layer_of_instruction
+from imccompiler.simulator.timing_energy import WRITES_OUTPUT_WIDTH, energies_pj, messages_pj
 
 Ints = NDArray[np.int64]
 Grid = Any
 """An int64 array that broadcasts to (rows of one kind of core and operation, width pairs)."""
 
-_WRITES_OUTPUT_WIDTH = frozenset({Op.VVMUL, Op.VVSLL, Op.VVSRA, Op.VVACC, Op.VTANH, Op.VSIGM})
 _ONE_RESULT = frozenset({Op.VVDMUL, Op.VAVG})
 
 
@@ -79,30 +79,34 @@ def build(program: Program, machine: Machine) -> CostTables:
 
     costs = np.zeros((len(shapes) + 1, len(pairs), r.COST_SIZE), np.int64)
     costs[:, :, [r.READ1_EXTENT, r.READ2_EXTENT, r.WRITE_EXTENT]] = r.NO_RANGE
-    energies = np.zeros((len(shapes) + 1, len(pairs), len(energy.COMPONENTS)))
     times = MachineTiming.of(machine)
     for number, code_of_op in np.unique(shapes[:, :2], axis=0).tolist():
         chosen = 1 + np.flatnonzero((shapes[:, 0] == number) & (shapes[:, 1] == code_of_op))
         block = _Block(
-            machine=machine,
             kind=machine.core_kinds[names[number]],
             core=CoreTiming.of(machine.core_kinds[names[number]], program.weight_bits),
             network=times.network,
             op=Op(code_of_op),
             pairs=pairs.astype(np.int64),
             costs=costs[chosen],
-            energies=energies[chosen],
         )
         _fill(block, program, shapes[chosen - 1, 2], shapes[chosen - 1, 3])
-        costs[chosen], energies[chosen] = block.costs, block.energies
+        costs[chosen] = block.costs
+    forms = np.column_stack(
+        [np.repeat(shapes, len(pairs), axis=0), np.tile(pairs.astype(np.int64), (len(shapes), 1))]
+    )
+    idle = np.zeros((len(pairs), len(energy.COMPONENTS)))
+    messages = np.flatnonzero((op == Op.SEND) | (op == Op.SYNC))
+    noc_pj = np.zeros(len(code))
+    noc_pj[messages] = messages_pj(program, machine, messages, core[messages])
     return CostTables(
         pairs=pairs,
         row=row,
         target=target,
         costs=costs.reshape(-1, r.COST_SIZE),
-        energies=energies.reshape(-1, len(energy.COMPONENTS)),
+        energies=np.concatenate([idle, energies_pj(program, machine, forms)]),
         layer=np.repeat(np.concatenate([[0], shapes[:, 4]]), len(pairs)),
-        noc_pj=_message_energies(code, core, machine),
+        noc_pj=noc_pj,
     )
 
 
@@ -117,38 +121,23 @@ def _distinct(*columns: Ints) -> tuple[Ints, Ints]:
     return rows[first], index
 
 
-def _message_energies(code: NDArray[np.int32], core: Ints, machine: Machine) -> NDArray[np.float64]:
-    """Energy in the network of `send` (its `recv` included) and `sync`."""
-    result = np.zeros(len(code))
-    distance = hops(machine)
-    sends, syncs = code[:, OP] == Op.SEND, code[:, OP] == Op.SYNC
-    away = distance[core[sends], code[sends, AUX]]
-    result[sends] = energy.send_pj(machine, code[sends, IMM].astype(np.int64), away)["noc"]
-    away = distance[core[syncs], code[syncs, AUX]]
-    result[syncs] = energy.message_pj(machine, 1, away)["noc"]
-    return result
-
-
 @dataclass(frozen=True, slots=True)
 class _Block:
     """The rows of one operation on one kind of core, being filled.
 
     Attributes:
-        machine, kind, core, network: Where it runs.
+        kind, core, network: Where it runs.
         op: The operation.
         pairs: Bit widths, shape (pairs, 2).
         costs: Shape (rows, pairs, COST_SIZE).
-        energies: Shape (rows, pairs, components).
     """
 
-    machine: Machine
     kind: CoreKind
     core: CoreTiming
     network: NetworkTiming
     op: Op
     pairs: Ints
     costs: Ints
-    energies: NDArray[np.float64]
 
     @property
     def input_bytes(self) -> Ints:
@@ -170,11 +159,6 @@ class _Block:
         self.costs[..., extent - 1] = column
         self.costs[..., extent] = size_bytes if self.like_pimsim else size_bytes - 1
 
-    def spend(self, energies: Mapping[str, Grid]) -> None:
-        """Add energies."""
-        for component, value in energies.items():
-            self.energies[..., energy.COMPONENTS.index(component)] += value
-
 
 def _fill(block: _Block, program: Program, size: Ints, function: Ints) -> None:
     if block.op in (Op.MVMUL, Op.MVWR):
@@ -189,11 +173,9 @@ def _fill(block: _Block, program: Program, size: Ints, function: Ints) -> None:
 
 
 def _fill_matrix(block: _Block, groups: Ints, shapes: Ints) -> None:
-    core, port = block.core, block.core.port
-    crossbars, row_blocks = groups[:, CROSSBARS, None], shapes[:, :1]
+    core, port, row_blocks = block.core, block.core.port, shapes[:, :1]
     if block.op == Op.MVWR:
         block.costs[..., r.COMPUTE_PS] = core.mvwr_ps()
-        block.spend(energy.mvwr_pj(block.kind, crossbars))
         return
     i, o = block.input_bytes, block.output_bytes
     read = core.mvmul_read_bytes(row_blocks * i)
@@ -201,8 +183,6 @@ def _fill_matrix(block: _Block, groups: Ints, shapes: Ints) -> None:
     block.costs[..., r.READ_PS] = port.read_ps(read)
     block.costs[..., r.COMPUTE_PS] = core.mvm_ps(block.pairs[:, 0])
     block.costs[..., r.WRITE_PS] = port.write_ps(written)
-    block.spend(energy.mvm_pj(block.kind, block.pairs[:, 0], crossbars))
-    block.spend(energy.local_memory_pj(block.kind, read, written))
     rows = core.rows * row_blocks if block.like_pimsim else groups[:, ROWS, None]
     block.touch(r.READ1_EXTENT, RS1, rows * i)
     block.touch(r.WRITE_EXTENT, RD, written if block.like_pimsim else groups[:, OUTPUTS, None] * o)
@@ -212,13 +192,10 @@ def _fill_vector(block: _Block, n: Grid) -> None:
     op, port = block.op, block.core.port
     i, o = block.input_bytes, block.output_bytes
     second = n * (o if op == Op.VVACC else i if op <= Op.VVDMUL else 0 * i)
-    written = n * (o if op in _WRITES_OUTPUT_WIDTH else i)
+    written = n * (o if op in WRITES_OUTPUT_WIDTH else i)
     block.costs[..., r.READ_PS] = port.read_ps(n * i) + port.read_ps(second)
     block.costs[..., r.COMPUTE_PS] = block.core.vector_compute_ps(n)
     block.costs[..., r.WRITE_PS] = port.write_ps(written)
-    block.spend(energy.vector_pj(block.kind, n))
-    block.spend(energy.local_memory_pj(block.kind, n * i, written))
-    block.spend(energy.local_memory_pj(block.kind, second, 0))
     _vector_ranges(block, n)
 
 
@@ -231,7 +208,7 @@ def _vector_ranges(block: _Block, n: Grid) -> None:
         block.touch(r.READ2_EXTENT, RS2, n * i)
     elif op == Op.VVACC:
         block.touch(r.READ2_EXTENT, RD, n * o)
-    wide = op in _WRITES_OUTPUT_WIDTH or op in _ONE_RESULT
+    wide = op in WRITES_OUTPUT_WIDTH or op in _ONE_RESULT
     if block.like_pimsim:  # and it takes another width here than for the time of these two
         wide = wide or op == Op.VRELU
         results = 1 if op == Op.VAVG else n
@@ -243,29 +220,15 @@ def _vector_ranges(block: _Block, n: Grid) -> None:
 def _fill_functions(block: _Block, functions: Sequence[Function], n: Ints) -> None:
     core, port = block.core, block.core.port
     for index, (function, elements) in enumerate(zip(functions, n.tolist(), strict=True)):
-        one = _Block(
-            block.machine,
-            block.kind,
-            core,
-            block.network,
-            block.op,
-            block.pairs,
-            block.costs[index],
-            block.energies[index],
-        )
+        one = replace(block, costs=block.costs[index])
         sizes = [operand_bytes(operand) for operand in function.operands]
         written = operand_bytes(function.result)
         one.costs[..., r.READ_PS] = sum(port.read_ps(size) for size in sizes)
         one.costs[..., r.WRITE_PS] = port.write_ps(written)
-        for size in sizes:
-            one.spend(energy.local_memory_pj(block.kind, size, 0))
-        one.spend(energy.local_memory_pj(block.kind, 0, written))
         if function.macs:
             one.costs[..., r.COMPUTE_PS] = core.product_compute_ps(function.macs)
-            one.spend(energy.product_pj(block.kind, function.macs))
         else:
             one.costs[..., r.COMPUTE_PS] = core.function_compute_ps(elements)
-            one.spend(energy.function_pj(block.kind, elements))
         one.touch(r.READ1_EXTENT, RS1, sizes[0])
         if len(sizes) > 1:
             one.touch(r.READ2_EXTENT, RS2, sum(sizes[1:]))
@@ -285,13 +248,9 @@ def _fill_transfer(block: _Block, n: Grid) -> None:
     if op == Op.LD:
         costs[..., r.TRAVEL_PS] = network.flits(1) * network.global_flit_ps
         costs[..., r.GLOBAL_PS] = network.global_port.read_ps(n)
-        block.spend(energy.ld_pj(block.machine, block.kind, n))
     elif op == Op.ST:
         costs[..., r.TRAVEL_PS] = network.flits(n) * network.global_flit_ps
         costs[..., r.GLOBAL_PS] = network.global_port.write_ps(n)
-        block.spend(energy.st_pj(block.machine, block.kind, n))
-    else:
-        block.spend(energy.local_memory_pj(block.kind, n * reads, n * writes))
     _transfer_ranges(block, n, reads=reads, writes=writes)
 
 

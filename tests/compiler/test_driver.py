@@ -24,6 +24,10 @@ from imccompiler.ir.decisions import Placement, Replication, Tiling
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.ir.text import print_module
 from imccompiler.passes.base import CompileContext, ImcPass
+from imccompiler.program.artifact import GROUP_COLUMNS
+from imccompiler.program.isa import IMM, LAYER, OP, Op
+
+GROUP = [GROUP_COLUMNS.index(name) for name in ("core", "group", "crossbars")]
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,19 @@ def test_figures_of_the_report(compiled: Compilation) -> None:
     ]
     assert sum(layer.macs for layer in report.layers) == 64 * 64 + 64 * 32 + 32 * 10
     assert all(layer.crossbars for layer in report.layers if layer.kind == "crossbar")
+
+
+def test_crossbars_of_a_layer_are_those_that_its_products_drive(compiled: Compilation) -> None:
+    program = compiled.program
+    assert program is not None
+    crossbars = {(core, group): n for core, group, n in program.groups[:, GROUP].tolist()}
+    driven: dict[str, set[tuple[int, int]]] = {}
+    for core in range(program.core_count):
+        code = program.code[program.core_start[core] : program.core_start[core + 1]]
+        for layer, group in code[code[:, OP] == Op.MVMUL][:, [LAYER, IMM]].tolist():
+            driven.setdefault(program.layers[layer], set()).add((core, group))
+    expected = {name: sum(crossbars[each] for each in held) for name, held in driven.items()}
+    assert {x.name: x.crossbars for x in compiled.report.layers if x.crossbars} == expected
 
 
 def test_ir_is_printed_and_progress_told(network: Network, machine: Machine) -> None:

@@ -8,12 +8,16 @@ import pytest
 from imccompiler.compiler import Compilation
 from imccompiler.compiler.dumps import WEIGHTS, read_dump
 from imccompiler.compiler.folder import HARDWARE
+from imccompiler.compiler.instruments import Instruments
 from imccompiler.compiler.opt import opt
 from imccompiler.errors import IRError, UserInputError
+from imccompiler.frontend import Network
 from imccompiler.hardware.load import load
+from imccompiler.ir.decisions import Quant
 from imccompiler.ir.store import WeightStore
 from imccompiler.ir.text import print_module
 from imccompiler.models import digits
+from imccompiler.passes.canonicalize import CanonicalizePass
 
 
 def dump_of(folder: Path, name: str) -> Path:
@@ -77,3 +81,15 @@ def test_module_that_names_nothing(compiled: Compilation, tmp_path: Path) -> Non
 def test_opt_to_an_absent_folder(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserInputError, match="cannot be written"):
         opt(dump_of(folder, "input"), "fold", output=tmp_path / "absent" / "x.mlir")
+
+
+def test_pass_that_changes_nothing_leaves_the_copy_of_before(network: Network) -> None:
+    each, module = CanonicalizePass(), network.module.clone()
+    instruments = Instruments(total=2, keep=True)
+    instruments(None, module, each)
+    instruments(each, module, each)
+    next(iter(module.body.block.ops)).properties["quant"] = Quant(scale=0.5, zero_point=0)
+    instruments(each, module, None)
+    (_, first), (_, second), (_, third) = instruments.kept
+    assert first is second is not module
+    assert print_module(first) != print_module(third) == print_module(module)

@@ -169,7 +169,10 @@ def external(tmp_path: Path) -> Path:
 
 def test_external_data(external: Path, lenet: bytes) -> None:
     network = load_onnx(external)
-    assert network.store.content_hash() == load_onnx(lenet).store.content_hash()
+    assert network.external
+    inside = load_onnx(lenet)
+    assert not inside.external
+    assert network.store.content_hash() == inside.store.content_hash()
 
 
 def test_missing_external_data(external: Path) -> None:

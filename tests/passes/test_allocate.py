@@ -15,9 +15,9 @@ from imccompiler.passes.allocate import allocation, pack_intervals
 def lives(plan):
     """First and last place of each buffer in the order of its own core's tasks."""
     graph, spans = plan.built.graph, {}
-    done = [0] * (max(graph.buffer_core) + 1)
+    done, tasks = [0] * (max(graph.buffer_core) + 1), graph.tasks
     for number in plan.schedule.order.tolist():
-        task = graph.tasks[number]
+        task = tasks[number]
         sides = [(task.core, task.side)]
         if task.sender is not None:
             sides.append((task.peer, task.sender))

@@ -14,11 +14,13 @@ from imccompiler.errors import PassError
 from imccompiler.ir.decisions import Order
 from imccompiler.passes.bounds import serial_bound
 from imccompiler.passes.durations import TaskTimes
-from imccompiler.passes.listing import list_schedule, schedule_in_order, steady_interval_ns
+from imccompiler.passes.listing import list_order
 from imccompiler.passes.loads import core_loads
+from imccompiler.passes.ragged import Lists
+from imccompiler.passes.replay import replay, steady_interval_ns
 from imccompiler.passes.schedule import SchedulePass, planned, planned_bound, priorities
 from imccompiler.passes.solver import solve_order
-from imccompiler.passes.taskgraph import Kind, Side, Task, TaskGraph
+from imccompiler.passes.taskgraph import GraphBuilder, Kind, Sides
 from imccompiler.passes.template import TemplateBuilder
 
 HAIR = 1e-6
@@ -31,7 +33,7 @@ def violations(graph, times, schedule):
     A message holds its sender from its start, and its receiver at the latest from `lead` after it.
     """
     wrong = []
-    if sorted(schedule.order.tolist()) != list(range(len(graph.tasks))):
+    if sorted(schedule.order.tolist()) != list(range(len(graph))):
         wrong.append("not every task once")
     latest = max(schedule.end_ns.max(initial=0), schedule.peer_end_ns.max(initial=0))
     if schedule.makespan_ns < latest - HAIR:
@@ -50,9 +52,10 @@ def violations(graph, times, schedule):
 
 def wrong_times(graph, times, schedule):
     start, end = schedule.start_ns, schedule.end_ns
-    for i, task in enumerate(graph.tasks):
-        for p in graph.predecessors[i]:
-            known = times.lead_ns[i] if graph.tasks[p].core == task.core else 0.0
+    tasks = graph.tasks
+    for i, (task, before) in enumerate(zip(tasks, graph.predecessors, strict=True)):
+        for p in before:
+            known = times.lead_ns[i] if tasks[p].core == task.core else 0.0
             if start[i] + known < end[p] - HAIR:
                 yield f"task {i} starts before {p} ends"
         if end[i] < start[i] + times.own_ns[i] - HAIR:
@@ -80,8 +83,9 @@ def busy_spans(graph, times, schedule):
 
 
 def listed(plan, rule, cores, patience_ns=3_000.0):
-    ranks = priorities(plan.built, plan.times, rule)
-    return list_schedule(plan.built.graph, plan.times, ranks, cores, patience_ns)
+    graph, times = plan.built.graph, plan.times
+    ranks = priorities(plan.built, times, rule)
+    return replay(graph, times, list_order(graph, times, ranks, cores, patience_ns), cores)
 
 
 @pytest.mark.parametrize("hardware", ["pimcomp", "isaac"])
@@ -94,28 +98,21 @@ def test_list_schedules_of_networks_are_valid(mapped, name, hardware):
         assert not violations(plan.built.graph, plan.times, schedule)[:3]
         again = listed(plan, rule, cores)
         assert (again.order == schedule.order).all()
-        replayed = schedule_in_order(plan.built.graph, plan.times, schedule.order.tolist(), cores)
-        assert not violations(plan.built.graph, plan.times, replayed)[:3]
 
 
 # ---- random graphs
-
-
-def some_template():
-    builder = TemplateBuilder(0)
-    builder.constant(0, 0)
-    return builder.build()
-
-
-SIDE = Side(some_template(), ())
 
 
 @st.composite
 def graphs(draw, most=14):
     """A task graph and its times; messages only follow tasks of their sender."""
     cores = draw(st.integers(1, 4))
-    graph = TaskGraph()
-    columns = []
+    builder, core_of, columns = GraphBuilder(), [], []
+    template = TemplateBuilder(0)
+    template.constant(0, 0)
+    builder.template(template.build())
+    none = np.zeros((1, 0), np.int64)
+    sides = Sides(np.zeros(1, np.int64), none, np.zeros(1, np.int64), none)
     for i in range(draw(st.integers(1, most))):
         core = draw(st.integers(0, cores - 1))
         kind = draw(st.sampled_from([Kind.LOAD, Kind.STORE, Kind.COMPUTE, Kind.MESSAGE]))
@@ -124,12 +121,17 @@ def graphs(draw, most=14):
         peer = draw(st.integers(0, cores - 2)) if kind is Kind.MESSAGE else -1
         peer += peer >= core
         before = {core, peer}  # a task reads what its own core has; a message what its sender has
-        able = [p for p in range(i) if graph.tasks[p].core in before]
+        able = [p for p in range(i) if core_of[p] in before]
         if kind is Kind.LOAD:
             able = []
         chosen = draw(st.lists(st.sampled_from(able), max_size=3, unique=True)) if able else []
-        task = Task(kind, core, 0, i, SIDE, peer, SIDE if peer >= 0 else None, (1, 8))
-        graph.add(task, tuple(sorted(chosen)))
+        core_of.append(core)
+        at, rank, waits = np.array([core]), np.array([i]), Lists.of([sorted(chosen)])
+        if kind is Kind.MESSAGE:
+            payload, sender = (np.array([1]), np.array([8])), np.array([peer])
+            builder.add_messages(at, sender, 0, rank, (sides, sides), waits, payload)
+        else:
+            builder.add_many(kind, at, 0, rank, sides, waits)
         own = draw(st.integers(20, 200)) / 4
         lead, request = (own / 8 if peer >= 0 else 0.0), 0.0
         sender = own * draw(st.sampled_from([0.5, 0.75])) if peer >= 0 else 0.0
@@ -138,7 +140,7 @@ def graphs(draw, most=14):
             request = own / 8
         columns.append((own, sender, switch, lead, request))
     times = TaskTimes(*np.array(columns).T)
-    return graph, times, cores
+    return builder.finish(), times, cores
 
 
 @settings(max_examples=200, deadline=None)
@@ -149,13 +151,11 @@ def graphs(draw, most=14):
 )
 def test_random_graphs_are_scheduled_validly(drawn, patience_ns, random):
     graph, times, cores = drawn
-    ranks = list(range(len(graph.tasks)))
+    ranks = list(range(len(graph)))
     random.shuffle(ranks)
-    schedule = list_schedule(graph, times, np.array(ranks), cores, patience_ns)
+    order = list_order(graph, times, np.array(ranks), cores, patience_ns)
+    schedule = replay(graph, times, order, cores)
     assert not violations(graph, times, schedule)
-    replayed = schedule_in_order(graph, times, schedule.order.tolist(), cores)
-    assert not violations(graph, times, replayed)
-    assert replayed.makespan_ns <= schedule.makespan_ns + HAIR
     assert steady_interval_ns(graph, times, schedule, cores) >= 0
 
 
@@ -163,12 +163,13 @@ def test_random_graphs_are_scheduled_validly(drawn, patience_ns, random):
 @given(graphs(most=9))
 def test_the_solver_is_no_worse_and_its_bound_holds(machine_of_four, drawn):
     graph, times, cores = drawn
-    hint = list_schedule(graph, times, np.arange(len(graph.tasks)), cores, 0.0)
+    order = list_order(graph, times, np.arange(len(graph)), cores, 0.0)
+    hint = replay(graph, times, order, cores)
     found = solve_order(graph, times, hint, effort=1, seed=0)
     assert found.status == "optimal"
     assert found.bound_ns <= found.makespan_ns + HAIR
     assert found.bound_ns <= hint.makespan_ns + HAIR
-    schedule = schedule_in_order(graph, times, found.order, cores)
+    schedule = replay(graph, times, found.order, cores)
     assert not violations(graph, times, schedule)
     assert found.bound_ns <= schedule.makespan_ns + HAIR
     bound = serial_bound(graph, times, core_loads(graph, times, machine_of_four))

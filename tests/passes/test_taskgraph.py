@@ -7,8 +7,9 @@ import pytest
 
 from imccompiler.errors import InternalError
 from imccompiler.passes.geometry import Box
-from imccompiler.passes.moves import copy_template, message_cuts, message_pieces
-from imccompiler.passes.taskgraph import Kind, TaskGraph
+from imccompiler.passes.moves import copy_template, message_cuts
+from imccompiler.passes.ragged import Lists, distinct
+from imccompiler.passes.taskgraph import GraphBuilder, Kind, Side, Sides
 from imccompiler.passes.template import TemplateBuilder
 from imccompiler.program.isa import AUX, IMM, OP, Op
 
@@ -22,9 +23,10 @@ def built(mapped, request):
 
 
 def test_tasks_stand_in_topological_order(built):
+    kinds = built.graph.kind
     for number, before in enumerate(built.graph.predecessors):
         assert all(p < number for p in before)
-        assert len(set(before)) == len(before) or built.graph.tasks[number].kind is Kind.DIGITAL
+        assert len(set(before)) == len(before) or kinds[number] == Kind.DIGITAL
 
 
 def test_each_side_uses_the_memory_of_its_own_core(built):
@@ -38,11 +40,12 @@ def test_each_side_uses_the_memory_of_its_own_core(built):
 
 
 def test_both_sides_of_a_message_are_of_one_size(built):
+    templates = built.graph.templates
     for task in built.graph.tasks:
         if task.kind is Kind.MESSAGE:
             pieces, size = task.payload
-            assert transferred(task.sender.template, Op.SEND) == [size] * pieces
-            assert transferred(task.side.template, Op.RECV) == [size] * pieces
+            assert transferred(templates[task.sender.template], Op.SEND) == [size] * pieces
+            assert transferred(templates[task.side.template], Op.RECV) == [size] * pieces
 
 
 def transferred(template, op):
@@ -66,11 +69,11 @@ def transferred(template, op):
 
 def test_tiles_of_every_value_cover_it_once(built):
     for value in built.values.values():
-        covered = sum(tile.box.size for tile in value.tiles)
-        assert covered == value.layout.whole.size
-        for i, tile in enumerate(value.tiles):
-            assert not any(tile.box.meets(other.box) for other in value.tiles[:i])
-            assert tile.done
+        boxes = [box for _, box in value.tiles.places]
+        assert sum(box.size for box in boxes) == value.layout.whole.size
+        for i, box in enumerate(boxes):
+            assert not any(box.meets(other) for other in boxes[:i])
+        assert (value.tiles.done.counts > 0).all()
 
 
 def test_nothing_is_moved_in_vain(built):
@@ -82,13 +85,49 @@ def test_nothing_is_moved_in_vain(built):
     assert not ends & {Kind.MESSAGE, Kind.COPY}
 
 
-def test_buffers_are_numbered_by_core():
-    graph = TaskGraph()
-    assert graph.buffer(3, 10) == 0
-    assert graph.constant(1, np.arange(4, dtype=np.uint8)) == 1
-    assert graph.buffer(3, 0) == 2  # no buffer is empty: each has an address of its own
-    assert (graph.buffer_core, graph.buffer_bytes) == ([3, 1, 3], [10, 4, 1])
+def test_buffers_are_numbered_as_they_come():
+    builder = GraphBuilder()
+    assert builder.buffer(3, 10) == 0
+    assert builder.constant(1, np.arange(4, dtype=np.uint8)) == 1
+    assert builder.buffers(np.array([3, 2]), np.array([0, 7])).tolist() == [2, 3]
+    graph = builder.finish()
+    # no buffer is empty: each has an address of its own
+    assert (graph.buffer_core.tolist(), graph.buffer_bytes.tolist()) == (
+        [3, 1, 3, 2],
+        [10, 4, 1, 7],
+    )
     assert list(graph.constants) == [1]
+    assert builder.bytes_of_cores(5).tolist() == [0, 4, 7, 11, 0]
+
+
+def test_tasks_added_one_by_one_and_together_are_alike():
+    """A graph that is built both ways reads the same."""
+    one, many = GraphBuilder(), GraphBuilder()
+    for builder in (one, many):
+        builder.template(TemplateBuilder(0).build())
+        builder.buffers(np.arange(3), np.ones(3, np.int64))
+    for i in range(3):
+        one.add(Kind.COPY, i, 4, 9 - i, Side(0, (i, 2 - i), i, (0, 5)), range(i))
+    buffers = np.array([[0, 2], [1, 1], [2, 0]])
+    sides = Sides(np.zeros(3, np.int64), buffers, np.arange(3), np.array([[0, 5]] * 3))
+    before = Lists.of([(), (0,), (0, 1)])
+    many.add_many(Kind.COPY, np.arange(3), 4, np.array([9, 8, 7]), sides, before)
+    assert one.finish().tasks == many.finish().tasks
+    assert one.finish().predecessors == many.finish().predecessors == [(), (0,), (0, 1)]
+
+
+def test_rows_of_one_kind_are_found():
+    columns = np.random.default_rng(0).integers(0, 4, (3, 200))
+    first, kind = distinct(*columns)
+    rows = list(zip(*(c.tolist() for c in columns), strict=True))
+    assert sorted(rows[i] for i in first) == sorted(set(rows))
+    assert [rows[first[k]] for k in kind] == rows
+
+
+def test_lists_are_picked():
+    lists = Lists.of([(1, 2), (), (3,)])
+    picked = lists.pick(np.array([2, 0, 1]))
+    assert (picked.counts.tolist(), picked.values.tolist()) == ([1, 2, 0], [3, 1, 2])
 
 
 # ---- templates
@@ -133,7 +172,7 @@ def test_joined_templates_keep_their_places():
     first.point(0, 1)
     second.point(0, 0, 12)
     joined = first.build().then(second.build())
-    assert [(r.row, r[-1]) for r in joined.relocations] == [(1, 1), (2, 0)]
+    assert [(r.row, r.operand) for r in joined.relocations] == [(1, 1), (2, 0)]
     assert joined.code[2, IMM] == 12
 
 
@@ -146,8 +185,8 @@ def test_joined_templates_keep_their_places():
     ],
 )
 def test_messages_are_cut_where_either_box_is_not_dense(part, source, target, cuts, pieces):
-    assert message_cuts(part, source, target) == cuts
-    assert message_pieces(part, cuts) == pieces
+    shapes = (np.array([box.shape]) for box in (part, source, target))
+    assert [found.tolist() for found in message_cuts(*shapes)] == [[cuts], [pieces]]
 
 
 def test_a_copy_between_boxes_of_one_shape_is_one_move():

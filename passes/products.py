@@ -1,0 +1,384 @@
+"""Tasks of a matrix product: bringing inputs, windows, sums over row shares, completion.
+
+A layer's copies (n) each make a tile of its output; a copy's parts are row shares (m) of column
+shares (q). A column share that is one row share computes its tile in pieces of some rows. Where
+there are several row shares, the tile is cut into one piece (k) a share, and that share's core
+gets the others' sums of it, adds and completes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imccompiler.ir.decisions import IntegerMatmul
+from imccompiler.ir.store import WeightStore
+from imccompiler.passes.blocks import LayerBlocks, Part
+from imccompiler.passes.boxes import Boxes, extents, offsets_of, reaches, table
+from imccompiler.passes.compute import (
+    PieceShape,
+    Widths,
+    finish_template,
+    gathered_bytes,
+    matmul_template,
+    send_sum_template,
+    sum_template,
+)
+from imccompiler.passes.encoding import encode
+from imccompiler.passes.gather import Gatherer, Requests
+from imccompiler.passes.geometry import Box, cut_rows_first
+from imccompiler.passes.ragged import Ints, Lists, distinct, rows_of, spread
+from imccompiler.passes.taskgraph import GraphBuilder, Kind, Sides
+from imccompiler.passes.template import Template
+from imccompiler.passes.values import Done, Tiles, Value
+from imccompiler.program.isa import byte_width
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Product:
+    """A matrix product as it is mapped.
+
+    Attributes:
+        layer: Its number.
+        integer: Its arithmetic.
+        blocks: Its weights, cut.
+        parts: Of a copy, shape (row shares, column shares).
+        copies: Output box of each copy as the windows see it, all channels; shape (copies, 6).
+        cores, groups: Core and first crossbar group of each part, shape (copies, row shares,
+            column shares).
+        widths: Bit widths.
+        source, value: Input and output.
+        pieces: Pieces of a tile whose sums are whole on one core.
+        constant_bytes: What the constants of a part may take of a local memory.
+    """
+
+    layer: int
+    integer: IntegerMatmul
+    blocks: LayerBlocks
+    parts: Sequence[Sequence[Part]]
+    copies: Boxes
+    cores: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    widths: Widths
+    source: Value
+    value: Value
+    pieces: int
+    constant_bytes: int
+
+
+def build_product(
+    product: Product, graph: GraphBuilder, gatherer: Gatherer, store: WeightStore
+) -> None:
+    """Add the tasks of a matrix product, and give its value the tiles."""
+    builder = _ProductBuilder(product, graph, gatherer, store)
+    value = product.value
+    value.tiles = builder.whole_sums() if len(product.parts) == 1 else builder.shared_sums()
+
+
+class _ProductBuilder:
+    def __init__(
+        self, product: Product, graph: GraphBuilder, gatherer: Gatherer, store: WeightStore
+    ) -> None:
+        self._product = product
+        self._graph = graph
+        self._store = store
+        self._constants: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._constant_data: dict[tuple[int, int, int], tuple[NDArray[np.uint8], ...]] = {}
+        parts = [part for row in product.parts for part in row]
+        self._taps_y = np.array([p.taps_y for p in parts], np.int64)
+        self._taps_x = np.array([p.taps_x for p in parts], np.int64)
+        self._channels = np.array([p.channels for p in parts], np.int64)
+        self._outputs = np.array([(p.out0, p.out1) for p in parts], np.int64)
+        self._parts = parts
+        # every part of every copy: (n, m, q) in this order
+        copies, rows, columns = product.cores.shape
+        self._copy, self._part = np.divmod(np.arange(copies * rows * columns), rows * columns)
+        self._core, self._group = product.cores.reshape(-1), product.groups.reshape(-1)
+        self._reach = self._reach_of(self._box_of(self._copy, self._part), self._part)
+        wanted = Requests(self._reach, self._core, np.zeros_like(self._core))
+        padding = product.source.zero_point
+        self._gathered = gatherer.gather(product.source, wanted, product.layer, padding)
+        self._accumulator_bytes = byte_width(product.widths.accumulator)
+        self._product_bytes = byte_width(product.widths.product)
+
+    # ---- geometry
+
+    def _box_of(self, copy: Ints, part: Ints) -> Boxes:
+        """Output boxes of parts."""
+        boxes = self._product.copies[copy]
+        boxes[:, 4:] = self._outputs[part]
+        return boxes
+
+    def _reach_of(self, boxes: Boxes, part: Ints) -> Boxes:
+        """What parts see for their outputs in some boxes."""
+        window = self._product.blocks.window
+        taps = self._taps_y[part], self._taps_x[part]
+        return reaches(window, boxes, *taps, self._channels[part])
+
+    def _ungrouped(self, boxes: Boxes) -> Boxes:
+        """`LayerBlocks.ungrouped` of many boxes."""
+        unroll = self._product.blocks.unroll
+        plain = boxes.copy()
+        plain[:, 2:4] *= unroll
+        if unroll > 1:
+            plain[:, 5] //= unroll
+        return plain
+
+    def _strip(self, largest: Ints, channels: Ints) -> Ints:
+        """Positions that the constants of a tile cover, at most those of its largest piece."""
+        per_value = 2 * self._accumulator_bytes + self._product_bytes
+        fitting = self._product.constant_bytes // (per_value * channels)
+        return np.maximum(1, np.minimum(largest, fitting))
+
+    # ---- buffers
+
+    def _bring_constants(self, core: Ints, boxes: Boxes, strip: Ints) -> NDArray[np.int64]:
+        """Bias, multiplier and shift for the columns of boxes, repeated `strip` times; (n, 3)."""
+        keys = rows_of(core, boxes[:, 4], boxes[:, 5], strip).tolist()
+        return np.array([self._constants_of(*key) for key in keys], np.int64).reshape(-1, 3)
+
+    def _constants_of(self, core: int, c0: int, c1: int, strip: int) -> tuple[int, ...]:
+        key = (core, c0, c1, strip)
+        if key not in self._constants:
+            data = self._encoded(c0, c1, strip)
+            self._constants[key] = tuple(self._graph.constant(core, d) for d in data)
+        return self._constants[key]
+
+    def _encoded(self, c0: int, c1: int, strip: int) -> tuple[NDArray[np.uint8], ...]:
+        key = (c0, c1, strip)
+        if key not in self._constant_data:
+            integer, unroll = self._product.integer, self._product.blocks.unroll
+            entries = (
+                (integer.bias, self._accumulator_bytes),
+                (integer.multiplier, self._accumulator_bytes),
+                (integer.shift, self._product_bytes),
+            )
+            self._constant_data[key] = tuple(
+                np.tile(encode(np.tile(self._store[name], unroll)[c0:c1], width), strip)
+                for name, width in entries
+            )
+        return self._constant_data[key]
+
+    def _scratch(self, elements: Ints) -> tuple[Ints, Ints]:
+        """Scratch of all parts: planes of their further row blocks, and gathered inputs.
+
+        `elements` of a plane, for every part.
+        """
+        planes = np.array([p.planes - 1 for p in self._parts], np.int64)[self._part]
+        size = planes * elements * self._accumulator_bytes
+        first, kind = distinct(self._part, *extents(self._reach).T)
+        window = self._product.blocks.window
+        gathered = np.array(
+            [
+                gathered_bytes(self._parts[self._part[i]], window, Box(*self._reach[i].tolist()))
+                for i in first.tolist()
+            ],
+            np.int64,
+        )
+        return (
+            self._graph.buffers(self._core, size),
+            self._graph.buffers(self._core, gathered[kind]),
+        )
+
+    # ---- templates
+
+    def _products(self, number: Ints, pieces: Boxes, finish: Ints | None) -> Ints:
+        """Templates that multiply the windows of pieces on parts; `number` of each part."""
+        blocks, widths, layer = self._product.blocks, self._product.widths, self._product.layer
+        part, reach = self._part[number], self._reach[number]
+        last = np.full(len(part), -1, np.int64) if finish is None else finish
+
+        def make(i: int) -> Template:
+            return matmul_template(
+                layer,
+                self._parts[part[i]],
+                blocks.window,
+                PieceShape(Box(*pieces[i].tolist()), Box(*reach[i].tolist())),
+                widths,
+                finish=None if finish is None else int(finish[i]),
+                columns_per_crossbar=blocks.columns_per_crossbar,
+            )
+
+        return self._each((part, *extents(pieces).T, *extents(reach).T, last), make)
+
+    def _each(self, columns: tuple[Ints, ...], make: Callable[[int], Template]) -> Ints:
+        """The template of each row, made by `make(row)` once for rows that agree."""
+        first, kind = distinct(*columns)
+        made = [self._graph.template(make(i)) for i in first.tolist()]
+        return np.array(made, np.int64)[kind]
+
+    # ---- sums that are whole on one core
+
+    def whole_sums(self) -> Tiles:
+        """Pieces of a tile share their scratch and their result, where they lie side by side."""
+        product, graph = self._product, self._graph
+        box = self._box_of(self._copy, self._part)
+        height, width, channels = extents(box).T
+        pieces = np.minimum(product.pieces, height)
+        largest = -(-height // pieces) * width
+        strip = self._strip(largest, channels)
+        sums = graph.buffers(self._core, largest * channels * self._accumulator_bytes)
+        planes, scratch = self._scratch(largest * channels)
+        products = graph.buffers(self._core, largest * channels * self._product_bytes)
+        element_bytes = product.value.element_bytes
+        result = graph.buffers(self._core, height * width * channels * element_bytes)
+        constants = self._bring_constants(self._core, box, strip)
+        # all pieces of all parts
+        number = np.repeat(np.arange(len(box)), pieces)
+        rank = spread(np.zeros_like(pieces), pieces)
+        piece = box[number]
+        piece[:, 0] = box[number, 0] + height[number] * rank // pieces[number]
+        piece[:, 1] = box[number, 0] + height[number] * (rank + 1) // pieces[number]
+        seen = self._reach_of(piece, self._part[number])
+        columns = (self._gathered.buffer, sums, planes, scratch, products, *constants.T, result)
+        buffers = rows_of(*columns)[number]
+        offsets = np.zeros_like(buffers)
+        offsets[:, 0] = offsets_of(self._reach[number], seen)
+        offsets[:, -1] = offsets_of(box[number], piece, element_bytes)
+        template = self._products(number, piece, strip[number])
+        tasks = graph.add_many(
+            Kind.COMPUTE,
+            self._core[number],
+            product.layer,
+            rank,
+            Sides(template, buffers, self._group[number], offsets),
+            self._gathered.done.meeting(number, seen),
+        )
+        done = Done(pieces, self._ungrouped(piece), tasks)
+        return Tiles(self._core, self._ungrouped(box), result, done)
+
+    # ---- sums that are spread over row shares
+
+    def shared_sums(self) -> Tiles:
+        """One tile of the value for each piece."""
+        product = self._product
+        rows, columns = product.cores.shape[1:]
+        cuts = [self._cut(copy, rows) for copy in product.copies.tolist()]
+        # every piece of every column share: (n, q, k) in this order
+        counts = np.array([len(c) for c in cuts], np.int64)
+        copy = np.repeat(np.arange(len(cuts)), counts * columns)
+        within = spread(np.zeros_like(counts), counts * columns)
+        column, owner = np.divmod(within, counts[copy])
+        piece = np.concatenate([np.tile(c, (columns, 1)) for c in cuts])
+        piece[:, 4:] = self._outputs[column]
+        largest = np.array([extents(c)[:, :2].prod(axis=1).max() for c in cuts], np.int64)
+        channels = piece[:, 5] - piece[:, 4]
+        strip = self._strip(largest[copy], channels)
+        width = (self._outputs[:, 1] - self._outputs[:, 0])[self._part]
+        scratch = self._scratch(largest[self._copy] * width)
+        # every row share of every piece: (piece, m)
+        member = np.tile(np.arange(rows), len(piece))
+        of = np.repeat(np.arange(len(piece)), rows)
+        number = (copy[of] * rows + member) * columns + column[of]
+        # every core begins with the piece whose sum it owns, so that others can add to it
+        rank = (owner[of] - member) % rows
+        total, first = self._partial_sums(number, piece[of], rank, scratch)
+        sums = _Sums(of, member == owner[of], number, rank, total, first)
+        own = number[sums.own]
+        added = self._add_up(sums, piece, self._core[own])
+        return self._complete(piece, strip, self._core[own], total[sums.own], added)
+
+    def _cut(self, copy: list[int], count: int) -> Boxes:
+        return table(cut_rows_first(Box(*copy), count))
+
+    def _partial_sums(
+        self, number: Ints, piece: Boxes, rank: Ints, scratch: tuple[Ints, Ints]
+    ) -> tuple[Ints, Ints]:
+        """Each row share's sums of a piece: buffers and tasks."""
+        graph, core = self._graph, self._core[number]
+        total = graph.buffers(core, extents(piece).prod(axis=1) * self._accumulator_bytes)
+        seen = self._reach_of(piece, self._part[number])
+        gathered = self._gathered
+        buffers = (gathered.buffer[number], total, scratch[0][number], scratch[1][number])
+        offsets = np.zeros((len(number), len(buffers)), np.int64)
+        offsets[:, 0] = offsets_of(self._reach[number], seen)
+        template = self._products(number, piece, None)
+        sides = Sides(template, rows_of(*buffers), self._group[number], offsets)
+        before = gathered.done.meeting(number, seen)
+        layer = self._product.layer
+        return total, graph.add_many(Kind.COMPUTE, core, layer, rank, sides, before)
+
+    def _add_up(self, sums: _Sums, piece: Boxes, owner_core: Ints) -> Lists:
+        """Send the other shares' sums to the owner, who adds them; the tasks for each piece."""
+        graph, layer, widths = self._graph, self._product.layer, self._product.widths
+        elements = extents(piece).prod(axis=1)
+        total, first = sums.total[sums.own], sums.task[sums.own]
+        tasks, owners = [first], [np.arange(len(piece))]
+        others = np.flatnonzero(~sums.own)
+        local = self._core[sums.number[others]] == owner_core[sums.piece[others]]
+        for rows, is_local in ((others[local], True), (others[~local], False)):
+            if not len(rows):
+                continue
+            of = sums.piece[rows]
+            core, sender = owner_core[of], self._core[sums.number[rows]]
+            size = elements[of] * self._accumulator_bytes
+            staging = sums.total[rows] if is_local else graph.buffers(core, size)
+            template = self._each(
+                (elements[of],),
+                lambda i, n=elements[of], k=is_local: sum_template(
+                    layer, int(n[i]), widths, local=k
+                ),
+            )
+            buffers = rows_of(total[of], staging)
+            side = Sides(template, buffers, sender, np.zeros_like(buffers))
+            before = Lists.columns(first[of], sums.task[rows])
+            if is_local:
+                added = graph.add_many(Kind.COMPUTE, core, layer, sums.rank[rows], side, before)
+            else:
+                send = self._each((size,), lambda i, n=size: send_sum_template(layer, int(n[i])))
+                sent = Sides(send, sums.total[rows, None], core, np.zeros((len(rows), 1), np.int64))
+                added = graph.add_messages(
+                    core,
+                    sender,
+                    layer,
+                    sums.rank[rows],
+                    (side, sent),
+                    before,
+                    (np.ones_like(size), size),
+                )
+            tasks.append(added)
+            owners.append(of)
+        owner, task = np.concatenate(owners), np.concatenate(tasks)
+        order = np.argsort(owner, kind="stable")
+        return Lists(np.bincount(owner, minlength=len(piece)), task[order])
+
+    def _complete(self, piece: Boxes, strip: Ints, core: Ints, total: Ints, added: Lists) -> Tiles:
+        """Bias, multiplier and shift of each piece, by the core that owns its sum."""
+        graph, product = self._graph, self._product
+        height, width, channels = extents(piece).T
+        elements = height * width * channels
+        result = graph.buffers(core, elements * product.value.element_bytes)
+        products = graph.buffers(core, elements * self._product_bytes)
+        constants = self._bring_constants(core, piece, strip)
+        buffers = rows_of(total, products, *constants.T, result)
+        template = self._each(
+            (height * width, channels, strip),
+            lambda i: finish_template(
+                product.layer,
+                int(height[i] * width[i]),
+                int(channels[i]),
+                product.widths,
+                int(strip[i]),
+            ),
+        )
+        none = np.zeros_like(buffers)
+        sides = Sides(template, buffers, none[:, 0], none)
+        rank = np.full(len(piece), product.cores.shape[1], np.int64)
+        task = graph.add_many(Kind.COMPUTE, core, product.layer, rank, sides, added)
+        made = self._ungrouped(piece)
+        return Tiles(core, made, result, Done.single(made, task))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sums:
+    """Partial sums: their piece, whether their core owns it, part, rank, buffer and task."""
+
+    piece: Ints
+    own: NDArray[np.bool_]
+    number: Ints
+    rank: Ints
+    total: Ints
+    task: Ints
