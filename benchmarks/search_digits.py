@@ -1,6 +1,6 @@
 """Does the search search? NSGA-II (and TPE) against random on the digits, seed by seed.
 
-    python benchmarks/search_digits.py [--trials 200] [--seeds 5] [--samplers random nsga2]
+    python benchmarks/search_digits.py [--trials 200] [--seeds 5] [--first-seed 0] [--samplers random nsga2]
 
 Prints the hypervolume of each front, as a share of one box for all (see
 `imccompiler.search.Comparison.hypervolumes`), and evaluations a second of this process.
@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--space", type=Path, default=SPACE)
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--samplers", nargs="+", default=["random", "nsga2"])
     options = parser.parse_args()
 
@@ -49,7 +50,7 @@ def main() -> None:
     comparison = compare(
         options.space,
         samplers=options.samplers,
-        seeds=range(options.seeds),
+        seeds=range(options.first_seed, options.first_seed + options.seeds),
         trials=options.trials,
         progress=tell,
     )

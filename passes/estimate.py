@@ -119,10 +119,10 @@ def _least_products_pj(context: CompileContext, module: ModuleOp) -> float:
     """
     machine = context.machine
     kind = machine.main_kind
-    total = 0.0
-    for op in module.body.block.ops:
-        if isinstance(op, MatmulOp) and op.integer is not None:
-            outputs = outputs_per_crossbar(kind, op.integer.weight_bits)
-            products = ceil(op.macs / (kind.crossbar.rows * outputs))
-            total += total_pj(mvm_pj(kind, machine.activation_bits, products))
-    return total
+    products = [
+        ceil(op.macs / (kind.crossbar.rows * outputs_per_crossbar(kind, op.integer.weight_bits)))
+        for op in module.body.block.ops
+        if isinstance(op, MatmulOp) and op.integer is not None
+    ]
+    by_component = mvm_pj(kind, machine.activation_bits, np.array(products, np.int64))
+    return sum(total_pj(by_component).tolist(), 0.0)

@@ -13,9 +13,6 @@ from itertools import pairwise
 from math import prod
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from imccompiler.ir.decisions import Window
 
 Grid = tuple[int, int, int]
@@ -190,13 +187,9 @@ class Window2d:
 
 def cut(size: int, parts: int) -> list[tuple[int, int]]:
     """`parts` ranges that cover 0..size, sizes differing by one at most, none empty."""
-    return list(pairwise(edges(size, parts).tolist()))
-
-
-def edges(size: int, parts: int) -> NDArray[np.int64]:
-    """Where the ranges of `cut` begin, and the end."""
     parts = min(parts, size)
-    return size * np.arange(parts + 1) // parts
+    edges = [size * i // parts for i in range(parts + 1)]
+    return list(pairwise(edges))
 
 
 def cut_grid(box: Box, grid: tuple[int, int]) -> list[Box]:

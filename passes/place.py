@@ -19,7 +19,7 @@ from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
 from imccompiler.passes.blocks import layer_blocks
 from imccompiler.passes.build import layer_name
 from imccompiler.passes.capacity import does_not_fit, no_room
-from imccompiler.passes.geometry import Box, Layout, edges
+from imccompiler.passes.geometry import Box, Layout, cut
 from imccompiler.passes.layouts import assign_layouts
 from imccompiler.passes.spread import Spread, copies_busy_ns, spread
 
@@ -197,10 +197,10 @@ def place_parts(demands: Sequence[Demand], machine: Machine) -> Placed | NoRoom:
 def _centres(whole: Box, grid: Sequence[int]) -> NDArray[np.float64]:
     """Centres of the copies' tiles on the unit square, row by row, shape (copies, 2)."""
     rows, columns = (
-        (edge[:-1] + edge[1:]) / 2 / edge[-1]
-        for edge in map(edges, (whole.height, whole.width), grid)
+        [(a + b) / 2 / size for a, b in cut(size, parts)]
+        for size, parts in zip((whole.height, whole.width), grid, strict=True)
     )
-    return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+    return np.array([(row, column) for row in rows for column in columns])
 
 
 def _core_positions(cores: int, columns: int) -> NDArray[np.float64]:

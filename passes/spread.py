@@ -154,7 +154,8 @@ def busy_ns(
     Args:
         works: What parts have to do.
         of: Whose work each part does, shape (parts,).
-        height, width: Of each part's tile of the output, shape (parts,).
+        height: Of each part's tile of the output, shape (parts,).
+        width: The same.
         sums: Widths of sums, for each of `works`.
         context: Of the compilation.
     """

@@ -1,15 +1,14 @@
-import weakref
+from itertools import combinations
 
 import numpy as np
 import pytest
 
 from imccompiler.errors import PassError, UserInputError
-from imccompiler.hardware.load import load
+from imccompiler.hardware.load import load, vary
 from imccompiler.ir.decisions import Quant
 from imccompiler.ir.dialect import DigitalOp, MatmulOp
 from imccompiler.ir.store import WeightStore
 from imccompiler.ir.text import parse_module, print_module
-from imccompiler.passes import calibration
 from imccompiler.passes.base import CompileContext
 from imccompiler.passes.quantize import QuantizePass, affine_quant, coded_ops, integer_quant
 from imccompiler.passes.quantize_weights import integer_weights
@@ -180,24 +179,25 @@ def test_noise_is_noted_and_data_is_not():
     assert not quantise(module, store, data={"x": images(2)}).notes
 
 
-def test_a_known_network_is_not_run_again(monkeypatch):
-    store, data = weights(), {"x": images(4)}
-    first = parse_module(NETWORK)
-    quantise(first, store, data=data)
-    monkeypatch.setattr(calibration, "run_float", None)
-    again = parse_module(NETWORK)
-    quantise(again, store.copy(), data=data)
-    assert print_module(again) == print_module(first)
-    with pytest.raises(TypeError):  # other data: it would have to be run
-        quantise(parse_module(NETWORK), store, data={"x": images(4)})
-
-
-def test_known_networks_do_not_keep_their_weights_alive():
-    store = weights()
-    quantise(parse_module(NETWORK), store)
-    array = weakref.ref(store["w2"])
-    del store
-    assert array() is None
+def test_what_quantisation_depends_on_is_told_apart_by_content():
+    data = {"x": images(4)}
+    context = CompileContext(MACHINE, weights(), calibration=data)
+    told = QuantizePass().depends_on(context)
+    same = CompileContext(MACHINE, weights(), calibration={"x": data["x"].copy()}, effort=0, seed=5)
+    assert QuantizePass().depends_on(same) == told
+    others = [
+        CompileContext(MACHINE, weights(), calibration={"x": data["x"] + 1}),
+        CompileContext(MACHINE, weights(), calibration={"z": data["x"]}),
+        CompileContext(vary(MACHINE, {"weight_bits": 4}), weights(), calibration=data),
+        CompileContext(vary(MACHINE, {"activation_bits": 4}), weights(), calibration=data),
+        *(
+            CompileContext(MACHINE, weights(), seed=seed, effort=e)
+            for seed in (0, 1)
+            for e in (0, 1)
+        ),
+    ]
+    answers = [told, *(QuantizePass().depends_on(other) for other in others)]
+    assert all(a != b for a, b in combinations(answers, 2))
 
 
 def test_two_decisions_can_stand_in_one_store():

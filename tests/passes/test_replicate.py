@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from itertools import product
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper
 
-from imccompiler.cost.machine import MachineTiming
 from imccompiler.errors import DoesNotFitError, PassError
 from imccompiler.hardware.load import load, vary
 from imccompiler.ir.decisions import Replication
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.layouts import assign_layouts
-from imccompiler.passes.options import Option, layer_options, prune
+from imccompiler.passes.options import Option, layer_options, unbeaten
 from imccompiler.passes.replicate import ReplicatePass, choose
 
 UP_TO_TILING = "fold,canonicalize,quantize,partition"
+
+
+def option(copies, time_ns):
+    return Option((1, copies), 1, 1, 1, copies, copies, 1, float(time_ns))
 
 
 @st.composite
@@ -29,12 +34,9 @@ def layers(draw):
         drawn = draw(
             st.lists(st.tuples(st.integers(1, 9), st.integers(1, 40)), min_size=1, max_size=5)
         )
-        options.append(
-            prune(
-                Option(Replication(copies), copies, copies, 1, float(time), float(time))
-                for copies, time in drawn
-            )
-        )
+        copies, time_ns = np.array(drawn).T
+        best = unbeaten(copies, time_ns.astype(float), copies).tolist()
+        options.append([option(*drawn[index]) for index in best])
     least = sum(layer[0].crossbars for layer in options)
     return options, draw(st.integers(least, least + 25))
 
@@ -71,8 +73,25 @@ def test_the_choice_for_energy_takes_the_fewest_crossbars(drawn):
     assert sum(o.crossbars for o in chosen) == fewest
 
 
-def test_a_network_without_products_has_nothing_to_choose():
+def test_a_network_without_products_has_nothing_to_choose(map_nodes):
     assert choose([], 10, "latency") == ([], 0.0)
+    mapping = map_nodes([helper.make_node("Relu", ["x"], ["y"])], {"x": (1, 4)}, {}, "isaac")
+    assert mapping.context.solver_records[0].value == 0.0
+
+
+@given(st.lists(st.tuples(*[st.integers(1, 4)] * 3), max_size=8))
+def test_the_unbeaten_are_fewest_in_parts_and_first_among_equals(drawn):
+    table = np.array(drawn, np.int64).reshape(-1, 3)
+    kept = unbeaten(*table.T).tolist()
+    for index, (crossbars, time, parts) in enumerate(drawn):
+        beaten = any(
+            c <= crossbars
+            and t <= time
+            and ((c, t) != (crossbars, time) or (p, i) < (parts, index))
+            for i, (c, t, p) in enumerate(drawn)
+        )
+        assert (index in kept) == (not beaten)
+    assert [drawn[i][0] for i in kept] == sorted(drawn[i][0] for i in kept)
 
 
 def matmuls(mapping):
@@ -85,10 +104,9 @@ def tiled(map_network, named_network):
 
 
 def test_options_grow_in_crossbars_and_fall_in_time(tiled):
-    times = MachineTiming.of(tiled.machine)
     layouts = assign_layouts(tiled.module)
     for op in matmuls(tiled):
-        options = layer_options(op, tiled.machine, layouts[op.result].whole, times)
+        options = layer_options(op, layouts[op.result].whole, tiled.context)
         sizes = [(o.crossbars, -o.time_ns) for o in options]
         assert sizes == sorted(sizes)
         assert len({o.time_ns for o in options}) == len(options)
