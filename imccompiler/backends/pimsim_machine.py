@@ -108,6 +108,8 @@ def _only_kind(machine: Machine) -> CoreKind:
 
 def _matrix(kind: CoreKind) -> dict[str, Any]:
     crossbar, adc, period = kind.crossbar, kind.crossbar.adc, kind.period_ns
+    if crossbar.pulse_ns:
+        raise _cannot("crossbar.pulse_ns", "knows no pulses")
     if crossbar.columns % adc.per_crossbar or crossbar.rows % crossbar.rows_active:
         raise _cannot("crossbar", "divides columns by converters and rows by rows_active exactly")
     cycles = {

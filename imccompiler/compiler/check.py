@@ -88,6 +88,6 @@ def _adc_bits(program: Program, machine: Machine) -> tuple[int | None, int | Non
     from imccompiler.simulator.crossbars import adc_bits_of_groups  # noqa: PLC0415
 
     crossbar = machine.main_kind.crossbar
-    if crossbar.style == "digital" or crossbar.adc.kind == "none" or not len(program.groups):
+    if crossbar.digital or not len(program.groups):
         return None, None
     return int(adc_bits_of_groups(program, machine).max()), crossbar.adc.bits

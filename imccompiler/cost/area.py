@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imccompiler.cost.energy import readout
 from imccompiler.hardware.schema import CoreKind, Machine
 
 UM2_PER_MM2 = 1e6
@@ -12,7 +13,7 @@ def core_area_um2(kind: CoreKind) -> dict[str, float]:
     crossbar = kind.crossbar
     return {
         "crossbar": kind.crossbars * crossbar.array_area_um2,
-        "adc": kind.crossbars * crossbar.adc.per_crossbar * crossbar.adc.area_um2,
+        readout(crossbar): kind.crossbars * crossbar.adc.per_crossbar * crossbar.adc.area_um2,
         "periphery": kind.crossbars * crossbar.periphery_area_um2,
         "local_memory": kind.local_memory.area_um2,
         "vector": kind.vector.area_um2,

@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
-from imccompiler.cost.rounding import Count, ceil_div
-from imccompiler.cost.timing import CoreTiming, input_cycles
-from imccompiler.hardware.schema import CoreKind, Machine, Memory
+from imccompiler.cost.rounding import Count, ceil_div, smaller
+from imccompiler.cost.timing import CoreTiming, input_cycles, pulses
+from imccompiler.hardware.schema import CoreKind, Crossbar, Machine, Memory
 
 COMPONENTS = (
     "crossbar",
     "dac",
     "sample_hold",
     "adc",
+    "adder_tree",
     "shift_add",
     "output_buffer",
     "programming",
@@ -46,14 +45,23 @@ def mvm_pj(kind: CoreKind, input_bits: Any, crossbars: Any = 1) -> Energies:
     cycles = input_cycles(crossbar, input_bits) * crossbars
     row_drives = ceil_div(input_bits, crossbar.input_bits_per_cycle) * crossbars * crossbar.rows
     conversions = cycles * crossbar.columns
+    share = 1.0
+    if crossbar.pulse_ns:  # shorter pulses where inputs have fewer bits than a digit
+        digit = crossbar.input_bits_per_cycle
+        share = pulses(smaller(input_bits, digit)) / pulses(digit)
     return {
-        "crossbar": cycles * crossbar.read_pj,
+        "crossbar": cycles * crossbar.read_pj * share,
         "dac": row_drives * crossbar.dac_pj,
         "sample_hold": conversions * crossbar.sample_hold_pj,
-        "adc": conversions * crossbar.adc.conversion_pj,
+        readout(crossbar): conversions * crossbar.adc.conversion_pj,
         "shift_add": conversions * crossbar.shift_add_pj,
         "output_buffer": conversions * crossbar.output_buffer_pj,
     }
+
+
+def readout(crossbar: Crossbar) -> str:
+    """The component that reads the columns: `adc`, of digital crossbars `adder_tree`."""
+    return "adder_tree" if crossbar.style == "digital" else "adc"
 
 
 def mvwr_pj(kind: CoreKind, crossbars: Count) -> Energies:
@@ -174,6 +182,6 @@ def combined(parts: Iterable[tuple[Any, Mapping[str, Any]]]) -> Energies:
     return {component: sums[component] for component in COMPONENTS if component in sums}
 
 
-def total_pj(energies: Mapping[str, Any]) -> float:
-    """Sum over components (and over arrays)."""
-    return float(sum(np.sum(energy) for energy in energies.values()))
+def total_pj(energies: Mapping[str, Any]) -> Any:
+    """Sum over components; arrays are added element by element."""
+    return sum(energies.values())

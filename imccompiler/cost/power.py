@@ -6,17 +6,15 @@ import numpy as np
 
 from imccompiler.cost.energy import mvm_pj, static_mw
 from imccompiler.cost.network import hops
-from imccompiler.cost.timing import back_ns, front_ns, input_cycles
+from imccompiler.cost.timing import cycle_ns, input_cycles
 from imccompiler.hardware.schema import CoreKind, Machine, Memory
 
 
 def core_peak_mw(kind: CoreKind) -> dict[str, float]:
     """One core of a kind, all of its units busy (picojoules a nanosecond)."""
     crossbar = kind.crossbar
-    front, back = front_ns(crossbar), back_ns(crossbar)
-    cycle_ns = max(front, back) if crossbar.pipelined else front + back
     digit = crossbar.input_bits_per_cycle
-    product_ns = input_cycles(crossbar, digit) * cycle_ns
+    product_ns = input_cycles(crossbar, digit) * cycle_ns(crossbar)
     power = {
         name: energy / product_ns for name, energy in mvm_pj(kind, digit, kind.crossbars).items()
     }

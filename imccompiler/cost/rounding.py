@@ -18,6 +18,16 @@ def ceil_div(numerator: Count, denominator: int) -> Count:
     return cast("Count", -(-numerator // denominator))
 
 
+def smaller(count: Count, limit: int) -> Count:
+    """The smaller of a count and a limit."""
+    return cast("Count", min(count, limit) if isinstance(count, int) else np.minimum(count, limit))
+
+
+def larger(count: Count, limit: int) -> Count:
+    """The larger of a count and a limit."""
+    return cast("Count", max(count, limit) if isinstance(count, int) else np.maximum(count, limit))
+
+
 def picoseconds(time_ns: float) -> int:
     """Nanoseconds to the nearest picosecond."""
     return round(time_ns * PS_PER_NS)

@@ -7,9 +7,9 @@ and schedulers, which know of other work, build on the parts (port accesses and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from imccompiler.cost.rounding import Count, ceil_div, picoseconds
+from imccompiler.cost.rounding import Count, ceil_div, larger, picoseconds, smaller
 from imccompiler.hardware.schema import CoreKind, Crossbar, Memory
 from imccompiler.hardware.weights import outputs_per_crossbar
 
@@ -42,9 +42,25 @@ class PortTiming:
         return self.accesses(size_bytes) * self.write_access_ps
 
 
-def front_ns(crossbar: Crossbar) -> float:
-    """F: driving the rows, settling and sampling for one input cycle."""
-    return crossbar.dac_ns + crossbar.read_ns + crossbar.sample_hold_ns
+def front_ns(crossbar: Crossbar, digit_bits: int | None = None) -> float:
+    """F: driving the rows, settling and sampling for one input cycle.
+
+    `digit_bits` counts where inputs are pulses; those of a whole digit if not given.
+    """
+    fixed = crossbar.dac_ns + crossbar.read_ns + crossbar.sample_hold_ns
+    bits = crossbar.input_bits_per_cycle if digit_bits is None else digit_bits
+    return fixed + crossbar.pulse_ns * pulses(bits)
+
+
+def pulses(digit_bits: Count) -> Count:
+    """Steps of the longest pulse of a digit, 2^bits - 1."""
+    return cast("Count", (1 << digit_bits) - 1)
+
+
+def cycle_ns(crossbar: Crossbar, digit_bits: int | None = None) -> float:
+    """From one input cycle to the next: max(F, B) where they overlap, else F + B."""
+    front, back = front_ns(crossbar, digit_bits), back_ns(crossbar)
+    return max(front, back) if crossbar.pipelined else front + back
 
 
 def back_ns(crossbar: Crossbar) -> float:
@@ -68,9 +84,11 @@ class CoreTiming:
     Attributes:
         period_ps: Decoding one instruction.
         port: The local memory.
-        fill_ps: F + B, the first input cycle of a product.
-        cycle_ps: What every further input cycle adds: max(F, B) if reading and converting
-            overlap, else F + B.
+        front_ps: F without pulses.
+        pulse_ps: One step of an input pulse.
+        back_ps: B.
+        pipelined: Whether reading and converting overlap: every further input cycle of a product
+            then adds max(F, B), else F + B.
         write_crossbar_ps: Programming a whole crossbar, row after row.
         row_blocks: Parts in which the rows are driven.
         input_bits_per_cycle: Bits of the input in one cycle.
@@ -84,8 +102,10 @@ class CoreTiming:
 
     period_ps: int
     port: PortTiming
-    fill_ps: int
-    cycle_ps: int
+    front_ps: int
+    pulse_ps: int
+    back_ps: int
+    pipelined: bool
     write_crossbar_ps: int
     row_blocks: int
     input_bits_per_cycle: int
@@ -102,12 +122,13 @@ class CoreTiming:
     def of(kind: CoreKind, weight_bits: int) -> CoreTiming:
         """The times of a kind of core."""
         crossbar, vector, matrix = kind.crossbar, kind.vector, kind.matrix
-        front, back = front_ns(crossbar), back_ns(crossbar)
         return CoreTiming(
             period_ps=picoseconds(kind.period_ns),
             port=PortTiming.of(kind.local_memory),
-            fill_ps=picoseconds(front + back),
-            cycle_ps=picoseconds(max(front, back) if crossbar.pipelined else front + back),
+            front_ps=picoseconds(front_ns(crossbar, 0)),
+            pulse_ps=picoseconds(crossbar.pulse_ns),
+            back_ps=picoseconds(back_ns(crossbar)),
+            pipelined=crossbar.pipelined,
             write_crossbar_ps=picoseconds(crossbar.rows * kind.cell.write_ns),
             row_blocks=ceil_div(crossbar.rows, crossbar.rows_active),
             input_bits_per_cycle=crossbar.input_bits_per_cycle,
@@ -124,7 +145,11 @@ class CoreTiming:
     def mvm_ps(self, input_bits: Count) -> Count:
         """The crossbars' part of `mvmul`: F + B + (N - 1) max(F, B), or N (F + B)."""
         cycles = ceil_div(input_bits, self.input_bits_per_cycle) * self.row_blocks
-        return (cycles - 1) * self.cycle_ps + self.fill_ps
+        longest = pulses(smaller(input_bits, self.input_bits_per_cycle)) if self.pulse_ps else 0
+        front: Any = self.front_ps + self.pulse_ps * longest
+        first = front + self.back_ps
+        further = larger(front, self.back_ps) if self.pipelined else first
+        return (cycles - 1) * further + first
 
     def mvmul_read_bytes(self, input_bytes: Count, row_blocks: Any = 1) -> Count:
         """Bytes that `mvmul` reads for values of `input_bytes` bytes each."""

@@ -7,6 +7,7 @@ the cost model, the passes and the simulators can work with.
 
 from __future__ import annotations
 
+from math import isqrt
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -64,21 +65,37 @@ class Cell(_Section):
 
 
 class Adc(_Section):
-    """The converters at the columns of a crossbar."""
+    """What reads the columns of a crossbar: converters, or the adder trees of a digital one."""
 
-    kind: Literal["sar", "flash", "ramp", "none"] = Field(
-        default="sar", description="`none` for digital crossbars"
+    kind: Literal["sar", "flash", "ramp", "cco", "integrating", "adder_tree", "none"] = Field(
+        default="sar",
+        description="`cco`: counts a current-controlled oscillator; `integrating`: discharges an "
+        "integrator step by step; `adder_tree`: a digital crossbar's, which adds exactly, with its "
+        "time, energy and area here; `none`: a digital crossbar without a price for adding",
     )
-    bits: Annotated[int, Field(ge=1, le=16)] = Field(description="resolution")
+    bits: Annotated[int, Field(ge=1, le=16)] = Field(
+        description="resolution; of an adder tree the width of its sum"
+    )
     per_crossbar: PositiveInt = Field(description="converters that share a crossbar's columns")
     conversion_ns: PositiveFloat = Field(description="time of one conversion")
     conversion_pj: NonNegativeFloat = Field(description="energy of one conversion")
     area_um2: NonNegativeFloat = Field(default=0.0, description="area of one converter")
-    lsb: Literal["unit", "full_range"] = Field(
+    lsb: Literal["unit", "full_range", "column_range"] = Field(
         default="unit",
         description="`unit`: one step is one input step on one cell step, larger sums saturate; "
-        "`full_range`: the steps span the largest possible sum",
+        "`full_range`: the steps span the largest possible sum; `column_range`: the largest sum "
+        "of the column's own cells, as voltage-mode sensing does",
     )
+    range_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0,
+        description="share of that range which the steps span; larger sums saturate",
+    )
+
+    @model_validator(mode="after")
+    def _range(self) -> Adc:
+        if self.lsb == "unit" and self.range_share != 1:
+            raise ValueError("range_share needs an lsb of full_range or column_range")
+        return self
 
 
 class Crossbar(_Section):
@@ -95,11 +112,14 @@ class Crossbar(_Section):
     input_bits_per_cycle: Annotated[int, Field(ge=1, le=8)] = Field(
         default=1, description="resolution of the row drivers (DAC)"
     )
-    signed_weights: Literal["offset", "differential", "twos_complement"] = Field(
-        default="offset",
-        description="`offset`: cells hold w + 2^(bits-1), the digital sum of the inputs is "
-        "subtracted; `differential`: a column pair; `twos_complement`: the top slice counts "
-        "negative",
+    signed_weights: Literal["offset", "differential", "differential_cell", "twos_complement"] = (
+        Field(
+            default="offset",
+            description="`offset`: cells hold w + 2^(bits-1), the digital sum of the inputs is "
+            "subtracted; `differential`: a column pair; `differential_cell`: a pair of devices in "
+            "each cell, subtracted before a converter of both signs; `twos_complement`: the top "
+            "slice counts negative",
+        )
     )
     flip_encoding: bool = Field(
         default=False,
@@ -108,11 +128,18 @@ class Crossbar(_Section):
     adc: Adc
     pipelined: bool = Field(default=True, description="reading and converting overlap")
     read_ns: PositiveFloat = Field(description="settling of the array for one input cycle")
+    pulse_ns: NonNegativeFloat = Field(
+        default=0.0,
+        description="one step of inputs that are given as a number or length of pulses: a cycle of "
+        "b bits takes read_ns and 2^b - 1 steps more",
+    )
     dac_ns: NonNegativeFloat = Field(default=0.0, description="row driver latency")
     sample_hold_ns: NonNegativeFloat = Field(default=0.0, description="sample and hold latency")
     shift_add_ns: NonNegativeFloat = Field(default=0.0, description="shift-and-add latency")
     output_buffer_ns: NonNegativeFloat = Field(default=0.0, description="output register latency")
-    read_pj: NonNegativeFloat = Field(description="energy of the array for one input cycle")
+    read_pj: NonNegativeFloat = Field(
+        description="energy of the array for one input cycle; with pulses in proportion to them"
+    )
     dac_pj: NonNegativeFloat = Field(default=0.0, description="one row driver, one input cycle")
     sample_hold_pj: NonNegativeFloat = Field(default=0.0, description="one column, one input cycle")
     shift_add_pj: NonNegativeFloat = Field(default=0.0, description="one converted value")
@@ -131,6 +158,19 @@ class Crossbar(_Section):
         if self.adc.per_crossbar > self.columns:
             raise ValueError("adc.per_crossbar must not be above columns")
         return self
+
+    @model_validator(mode="after")
+    def _ways_to_sum(self) -> Crossbar:
+        if self.adc.kind == "adder_tree" and self.style != "digital":
+            raise ValueError("style must be digital where adc.kind is adder_tree")
+        if self.flip_encoding and self.signed_weights == "differential_cell":
+            raise ValueError("flip_encoding has no use with differential_cell")
+        return self
+
+    @property
+    def digital(self) -> bool:
+        """Whether columns are summed exactly."""
+        return self.style == "digital" or self.adc.kind == "none"
 
 
 class Memory(_Section):
@@ -202,6 +242,15 @@ class CoreKind(_Section):
     other_area_um2: NonNegativeFloat = Field(default=0.0, description="control, buses, registers")
     static_mw: NonNegativeFloat = Field(default=0.0, description="static power beside the memory's")
 
+    @model_validator(mode="after")
+    def _width_of_sums(self) -> CoreKind:
+        array, tree = self.crossbar, self.crossbar.adc
+        digit, level = (1 << array.input_bits_per_cycle) - 1, (1 << self.cell.bits) - 1
+        needed = (array.rows_active * digit * level).bit_length()
+        if tree.kind == "adder_tree" and tree.bits < needed:
+            raise ValueError(f"adc.bits of an adder tree must hold sums of {needed} bits")
+        return self
+
     def columns_per_weight(self, weight_bits: int) -> int:
         """Bit lines that one weight takes: a slice each, a pair of them when differential."""
         slices = -(-weight_bits // self.cell.bits)
@@ -269,11 +318,28 @@ class Chip(_Section):
 
 
 class Package(_Section):
-    """Chips on one package."""
+    """Chips on one package, in a mesh of floor(sqrt(chips)) columns, filled row by row.
+
+    Core numbers go chip after chip. A flit between cores of two chips passes the meshes between
+    them as if they were one, and a link at every border (of chips with a bus: both buses and the
+    links). The global memory is one for all chips, with one port, as far from each of them. The
+    defaults are ISAAC's link for a flit of 32 bytes: one HyperTransport link of 6.4 GB/s takes
+    5 ns, and spends a fourth of the 10.4 W of four (Shafiee et al., ISCA 2016, Table I) meanwhile.
+    """
 
     chips: PositiveInt = Field(default=1, description="chips")
-    link_ns_per_flit: NonNegativeFloat = Field(default=0.0, description="chip-to-chip link")
-    link_pj_per_flit: NonNegativeFloat = Field(default=0.0, description="chip-to-chip link")
+    link_ns_per_flit: NonNegativeFloat = Field(
+        default=5.0, description="latency a link between two chips adds to a flit"
+    )
+    link_pj_per_flit: NonNegativeFloat = Field(
+        default=13000.0, description="energy a link between two chips adds to a flit"
+    )
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of chips; the last row may be short."""
+        columns = isqrt(self.chips)
+        return -(-self.chips // columns), columns
 
 
 class Source(_Section):
@@ -310,13 +376,19 @@ class Machine(_Section):
         return self
 
     @property
-    def core_count(self) -> int:
-        """Cores of the whole chip."""
+    def cores_per_chip(self) -> int:
+        """Cores of one chip."""
         return sum(c.count for c in self.chip.cores)
 
+    @property
+    def core_count(self) -> int:
+        """Cores of the whole package."""
+        return self.package.chips * self.cores_per_chip
+
     def kind_of_core(self) -> list[str]:
-        """The kind of every core, in the order of their numbers."""
-        return [c.kind for c in self.chip.cores for _ in range(c.count)]
+        """The kind of every core, in the order of their numbers: chip after chip."""
+        of_chip = [c.kind for c in self.chip.cores for _ in range(c.count)]
+        return self.package.chips * of_chip
 
     @property
     def main_kind(self) -> CoreKind:

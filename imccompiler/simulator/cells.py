@@ -24,7 +24,7 @@ class CellScheme:
 
     weight_bits: int
     cell_bits: int
-    signed_weights: Literal["offset", "differential", "twos_complement"]
+    signed_weights: Literal["offset", "differential", "differential_cell", "twos_complement"]
     input_bits_per_cycle: int
     rows_active: int
     flip_encoding: bool = False
@@ -52,6 +52,11 @@ class CellScheme:
         return self.slices * (2 if self.signed_weights == "differential" else 1)
 
     @property
+    def signed_sums(self) -> bool:
+        """Whether column sums can be negative: both devices of a pair work on one bit line."""
+        return self.signed_weights == "differential_cell"
+
+    @property
     def largest_digit(self) -> int:
         """Largest input of one cycle."""
         return (1 << self.input_bits_per_cycle) - 1
@@ -76,8 +81,8 @@ class ProgrammedTile(NamedTuple):
 
     Attributes:
         scheme: How the weights are stored.
-        cells: Cell levels, bit lines ordered by P and then output, shape (rows, P * outputs);
-            float32 where a column's sum is exact in it, else float64.
+        cells: Cell levels (of pairs their difference), bit lines ordered by P and then output,
+            shape (rows, P * outputs); float32 where a column's sum is exact in it, else float64.
         place: Signed place value of each bit line, shape (P, outputs), float64.
         input_weight: Digital weight of the sum of the inputs, shape (outputs,), float64.
         weight_sums: Sums of the matrix's columns, shape (outputs,), float64.
@@ -112,7 +117,7 @@ def program_tile(weights: Array, scheme: CellScheme) -> ProgrammedTile:
     planes, places, offset = _signed_planes(xp, w, scheme)
     place = xp.stack([xp.full_like(planes[0][0, :], p, dtype=xp.float64) for p in places])
     input_weight = xp.full_like(place[0, :], -offset)
-    if scheme.flip_encoding:
+    if scheme.flip_encoding and not scheme.signed_sums:
         slices = [i % scheme.slices for i in range(len(planes))]
         full = [(1 << scheme.slice_bits(s)) - 1 for s in slices]
         flips = [_flips(xp, p, f, scheme.rows_active) for p, f in zip(planes, full, strict=True)]
@@ -132,7 +137,10 @@ def program_tile(weights: Array, scheme: CellScheme) -> ProgrammedTile:
 
 
 def _signed_planes(xp: Any, w: Array, scheme: CellScheme) -> tuple[list[Array], list[float], float]:
-    """Non-negative cell levels of each bit line, their places, and the offset they carry."""
+    """Cell levels of each bit line, their places, and the offset they carry.
+
+    Levels are non-negative, but for those of pairs, which are differences.
+    """
     bits = scheme.weight_bits
     base = [float(1 << (s * scheme.cell_bits)) for s in range(scheme.slices)]
     if scheme.signed_weights == "differential":
@@ -140,6 +148,8 @@ def _signed_planes(xp: Any, w: Array, scheme: CellScheme) -> tuple[list[Array], 
         halves = (xp.maximum(w, zero), xp.maximum(-w, zero))
         planes = [p for half in halves for p in _slices(xp, half, scheme)]
         return planes, base + [-p for p in base], 0.0
+    if scheme.signed_sums:
+        return [xp.sign(w) * p for p in _slices(xp, xp.abs(w), scheme)], base, 0.0
     if scheme.signed_weights == "twos_complement" and scheme.slice_bits(scheme.slices - 1) == 1:
         planes = _slices(xp, xp.where(w < 0, w + (1 << bits), w), scheme)
         return planes, [*base[:-1], -base[-1]], 0.0
@@ -168,14 +178,27 @@ def _largest_sums(xp: Any, levels: Array, rows_active: int) -> Array:
     return xp.max(xp.stack(sums), axis=0)
 
 
+def column_range(tile: ProgrammedTile) -> Array:
+    """Largest sum of each bit line's own cells without its sign, shape (P * outputs,)."""
+    xp, scheme, cells = array_namespace(tile.cells), tile.scheme, tile.cells
+    if not scheme.signed_sums:
+        return _largest_sums(xp, cells, scheme.rows_active) * scheme.largest_digit
+    zero = xp.zeros_like(cells)
+    halves = (xp.maximum(cells, zero), xp.maximum(-cells, zero))
+    sums = [_largest_sums(xp, half, scheme.rows_active) for half in halves]
+    return xp.maximum(sums[0], sums[1]) * scheme.largest_digit
+
+
 def adc_bits_needed(tile: ProgrammedTile) -> Array:
     """Converter bits with which each bit line is exact for every input.
 
-    The bits of the column's largest possible sum, at least 1; shape (P, outputs), int64.
+    The bits of the column's largest possible sum, at least 1, and one more for the sign where
+    sums have one; shape (P, outputs), int64.
     """
     xp = array_namespace(tile.cells)
-    sums = _largest_sums(xp, tile.cells, tile.scheme.rows_active) * tile.scheme.largest_digit
+    sums = column_range(tile)
     # for an integer s > 0, bits(s) = ceil(log2(s + 1)), exact in float64 below 2^52
     bits = xp.ceil(xp.log2(xp.astype(sums, xp.float64) + 1))
     bits = xp.maximum(xp.astype(bits, xp.int64), xp.ones_like(bits, dtype=xp.int64))
+    bits = bits + int(tile.scheme.signed_sums)
     return xp.reshape(bits, tile.place.shape)

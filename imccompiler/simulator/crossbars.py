@@ -130,7 +130,10 @@ class Crossbars:
         cells = np.concatenate([self._programming_normals(kind, t) for t in tiles.tolist()], axis=2)
         normals = cells.reshape(ideal.rows, -1)
         tile = ideal._replace(
-            cells=programmed_levels(ideal.cells, kind.cell, normals), whole_levels=False
+            cells=programmed_levels(
+                ideal.cells, kind.cell, normals, pairs=ideal.scheme.signed_sums
+            ),
+            whole_levels=False,
         )
         sigma = kind.cell.read_noise * levels_of_g_max(kind.cell)
         first_row = _rows(tiles).start

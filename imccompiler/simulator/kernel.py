@@ -12,7 +12,13 @@ from typing import Any, Literal
 from array_api_compat import array_namespace, device
 
 from imccompiler.hardware.schema import Crossbar
-from imccompiler.simulator.cells import EXACT_FLOAT32, Array, CellScheme, ProgrammedTile
+from imccompiler.simulator.cells import (
+    EXACT_FLOAT32,
+    Array,
+    CellScheme,
+    ProgrammedTile,
+    column_range,
+)
 from imccompiler.simulator.noise import ReadNoise
 
 _BLOCK_VALUES = 1 << 17  # column sums held at once: 512 KiB in float32 stay in the cache
@@ -20,37 +26,51 @@ _BLOCK_VALUES = 1 << 17  # column sums held at once: 512 KiB in float32 stay in 
 
 @dataclass(frozen=True, slots=True)
 class Converter:
-    """An ADC; `lsb` as in the hardware description."""
+    """An ADC; `lsb` and `range_share` as in the hardware description."""
 
     bits: int
-    lsb: Literal["unit", "full_range"] = "unit"
+    lsb: Literal["unit", "full_range", "column_range"] = "unit"
+    range_share: float = 1.0
 
     @staticmethod
     def of(crossbar: Crossbar) -> Converter | None:
         """The converter of a crossbar; None for digital ones, which count exactly."""
-        if crossbar.style == "digital" or crossbar.adc.kind == "none":
+        if crossbar.digital:
             return None
-        return Converter(crossbar.adc.bits, crossbar.adc.lsb)
+        return Converter(crossbar.adc.bits, crossbar.adc.lsb, crossbar.adc.range_share)
 
-    @property
-    def largest_code(self) -> int:
-        """The code at which it saturates."""
-        return (1 << self.bits) - 1
+    def codes(self, scheme: CellScheme) -> tuple[int, int]:
+        """The lowest and the highest code, at which it saturates."""
+        if scheme.signed_sums:
+            half = 1 << (self.bits - 1)
+            return -half, half - 1
+        return 0, (1 << self.bits) - 1
 
     def step(self, scheme: CellScheme) -> float:
         """Column sum that one code stands for; never below 1, the smallest change of a sum."""
         if self.lsb == "unit":
             return 1.0
-        return max(1.0, scheme.largest_sum / self.largest_code)
+        return max(1.0, scheme.largest_sum * self._share(scheme))
 
-    def convert(self, sums: Array, scheme: CellScheme, *, whole: bool) -> Array:
+    def steps(self, tile: ProgrammedTile) -> Any:
+        """The step of each bit line, shape (P * outputs,), or one for all of a float."""
+        if self.lsb != "column_range":
+            return self.step(tile.scheme)
+        xp, steps = array_namespace(tile.cells), column_range(tile) * self._share(tile.scheme)
+        return xp.maximum(steps, xp.ones_like(steps))
+
+    def _share(self, scheme: CellScheme) -> float:
+        """What one code is of the range."""
+        return self.range_share / max(1, self.codes(scheme)[1])
+
+    def convert(self, sums: Array, scheme: CellScheme, step: Any, *, whole: bool) -> Array:
         """Codes of column sums; `whole` promises that the sums are integers."""
-        xp, step = array_namespace(sums), self.step(scheme)
-        if step != 1.0:
+        xp = array_namespace(sums)
+        if self.lsb != "unit":
             sums = xp.round(sums / step)
         elif not whole:
             sums = xp.round(sums)
-        return xp.clip(sums, 0, self.largest_code)
+        return xp.clip(sums, *self.codes(scheme))
 
 
 def multiply(
@@ -78,15 +98,14 @@ def multiply(
         x = xp.astype(x, xp.int32 if input_bits < 31 else xp.int64) + (1 << (input_bits - 1))
     lines = tile.cells.shape[1] * -(-input_bits // tile.scheme.input_bits_per_cycle)
     block = max(1, _BLOCK_VALUES // lines)
+    step = 1.0 if adc is None else adc.steps(tile)
     parts: list[Array] = []
     for first in range(0, max(1, x.shape[0]), block):
         part = x[first : first + block, :]
         digits, places = _digits(xp, part, input_bits, tile.scheme.input_bits_per_cycle)
-        codes = _column_codes(tile, xp.astype(digits, tile.cells.dtype), adc, noise, first)
-        parts.append(_shift_and_add(tile, codes, places, input_bits))
+        codes = _column_codes(tile, xp.astype(digits, tile.cells.dtype), adc, step, noise, first)
+        parts.append(_shift_and_add(tile, codes, places, input_bits, step))
     sums = xp.concat(parts) if len(parts) > 1 else parts[0]
-    if adc is not None:
-        sums = sums * adc.step(tile.scheme)
     sums = sums + _digital_part(tile, x, input_bits)
     return xp.astype(xp.round(sums), xp.int64)
 
@@ -104,7 +123,12 @@ def _digits(xp: Any, x: Array, input_bits: int, digit_bits: int) -> tuple[Array,
 
 
 def _column_codes(
-    tile: ProgrammedTile, planes: Array, adc: Converter | None, noise: ReadNoise | None, first: int
+    tile: ProgrammedTile,
+    planes: Array,
+    adc: Converter | None,
+    step: Any,
+    noise: ReadNoise | None,
+    first: int,
 ) -> Array:
     """Converted column sums, added over the passes, shape (digits, images, bit lines).
 
@@ -123,15 +147,18 @@ def _column_codes(
             power = xp.sum(planes[:, :, rows] ** 2, axis=2)[:, :, None]
             sums = sums + noise.sigma * xp.sqrt(power) * draws
         whole = tile.whole_levels and noise is None
-        converted = sums if adc is None else adc.convert(sums, tile.scheme, whole=whole)
+        converted = sums if adc is None else adc.convert(sums, tile.scheme, step, whole=whole)
         codes = converted if codes is None else codes + converted
     return codes
 
 
 def _shift_and_add(
-    tile: ProgrammedTile, codes: Array, places: list[float], input_bits: int
+    tile: ProgrammedTile, codes: Array, places: list[float], input_bits: int, step: Any
 ) -> Array:
-    """Codes weighted with the places of digits and bit lines, shape (images, outputs), float64."""
+    """Codes weighted with the places of digits and bit lines, shape (images, outputs), float64.
+
+    `step` is what a code stands for, for each bit line or for all.
+    """
     xp = array_namespace(codes)
     largest = tile.rows * ((1 << tile.scheme.cell_bits) - 1) << (input_bits + 1)
     exact = largest < EXACT_FLOAT32 and codes.dtype == xp.float32
@@ -139,7 +166,11 @@ def _shift_and_add(
     weights = xp.asarray([places], dtype=dtype, device=device(codes))
     flat = xp.reshape(xp.astype(codes, dtype, copy=False), (len(places), -1))
     columns = xp.reshape(xp.matmul(weights, flat), (codes.shape[1], *tile.place.shape))
-    return xp.sum(xp.astype(columns, xp.float64) * tile.place, axis=1)
+    place = tile.place
+    if not isinstance(step, float):
+        place = place * xp.reshape(xp.astype(step, xp.float64), place.shape)
+    sums = xp.sum(xp.astype(columns, xp.float64) * place, axis=1)
+    return sums * step if isinstance(step, float) else sums
 
 
 def _digital_part(tile: ProgrammedTile, x: Array, input_bits: int) -> Array:

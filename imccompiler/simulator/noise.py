@@ -73,17 +73,20 @@ def levels_of_g_max(cell: Cell) -> float:
 
 
 def programmed_levels(
-    levels: NDArray[Any], cell: Cell, normals: NDArray[np.float32]
+    levels: NDArray[Any], cell: Cell, normals: NDArray[np.float32], *, pairs: bool = False
 ) -> NDArray[np.float32]:
     """Levels after programming: each off by a normal error; no conductance falls below zero.
+
 
     Args:
         levels: Ideal levels, any shape.
         cell: Whose `programming_error` is a share of g_max.
         normals: Standard normal numbers of that shape.
+        pairs: Levels are differences of two devices, and so is their error.
     """
     full = levels_of_g_max(cell)
-    lowest = ((1 << cell.bits) - 1) - full  # the level of zero conductance
+    # the level of zero conductance
+    lowest = -np.inf if pairs else ((1 << cell.bits) - 1) - full
     return np.maximum(levels + cell.programming_error * full * normals, lowest).astype(np.float32)
 
 
