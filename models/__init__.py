@@ -17,7 +17,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imccompiler.errors import ModelError
-from imccompiler.models import bert_tiny, digits, lenet, resnet18, squeezenet
+from imccompiler.models import (
+    alexnet,
+    bert,
+    convnext,
+    densenet,
+    digits,
+    efficientnet,
+    gpt2,
+    inception,
+    keyword_spotter,
+    lenet,
+    llama,
+    lstm_tagger,
+    mobilenet,
+    moe,
+    regnet,
+    resnet,
+    shufflenet,
+    squeezenet,
+    swin,
+    unet,
+    vgg,
+    vit,
+    yolo,
+)
 from imccompiler.models.digits import network
 from imccompiler.models.info import ModelInfo, ModelInput, check_range
 
@@ -32,9 +56,30 @@ _NETWORKS: dict[str, tuple[ModelInfo, _Builder]] = {
     info.name: (info, builder)
     for info, builder in (
         (lenet.INFO, lenet.build),
-        (resnet18.INFO, resnet18.build),
+        (alexnet.INFO, alexnet.build),
+        (vgg.INFO, vgg.build),
+        *resnet.NETWORKS,
         (squeezenet.INFO, squeezenet.build),
-        (bert_tiny.INFO, bert_tiny.build),
+        (inception.GOOGLENET, inception.googlenet),
+        (inception.INCEPTION_V3, inception.inception_v3),
+        (mobilenet.V2, mobilenet.v2),
+        (mobilenet.V3, mobilenet.v3),
+        (efficientnet.INFO, efficientnet.build),
+        (shufflenet.INFO, shufflenet.build),
+        (densenet.INFO, densenet.build),
+        (regnet.INFO, regnet.build),
+        (vit.INFO, vit.build),
+        (swin.INFO, swin.build),
+        (convnext.INFO, convnext.build),
+        (yolo.INFO, yolo.build),
+        (unet.INFO, unet.build),
+        (bert.TINY, bert.tiny),
+        (bert.BASE, bert.base),
+        (gpt2.INFO, gpt2.build),
+        *llama.NETWORKS,
+        (moe.INFO, moe.build),
+        (lstm_tagger.INFO, lstm_tagger.build),
+        (keyword_spotter.INFO, keyword_spotter.build),
         (network.CNN, partial(network.load, network.CNN.name)),
         (network.MLP, partial(network.load, network.MLP.name)),
     )
@@ -55,19 +100,21 @@ def describe(name: str) -> ModelInfo:
     return _find(name)[0]
 
 
-def build(name: str, seed: int = 0, **options: Any) -> ModelProto:
-    """Build a network as an ONNX model (opset 17, batch 1).
+def build(name: str, seed: int | None = 0, **options: Any) -> ModelProto:
+    """Build a network as an ONNX model (opset 17 or 20, batch 1).
 
     Args:
         name: One of `names()`.
         seed: Draws the weights, the same bytes for the same seed; a trained network keeps its own.
+            None leaves them out: the network can then be compiled for shapes only.
         options: Options of that network's builder, such as `image_size` or `dynamic`.
 
     Raises:
         ModelError: If the name or an option is unknown, or a value is out of range.
     """
     info, builder = _find(name)
-    check_range("seed", seed, 0)
+    if seed is not None:
+        check_range("seed", seed, 0)
     known = inspect.signature(builder).parameters.keys() - {"seed"}
     if unknown := sorted(options.keys() - known):
         hint = f"it has {', '.join(sorted(known)) or 'none'}"
@@ -75,7 +122,7 @@ def build(name: str, seed: int = 0, **options: Any) -> ModelProto:
     return builder(**options) if info.trained else builder(seed, **options)
 
 
-def export(name: str, path: Path | str, seed: int = 0, **options: Any) -> None:
+def export(name: str, path: Path | str, seed: int | None = 0, **options: Any) -> None:
     """Build a network and write it to an ONNX file, making its folder if need be.
 
     Takes what `build` takes, and raises what it raises, or OSError if it cannot write there.

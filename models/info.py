@@ -33,6 +33,8 @@ class ModelInfo:
         inputs: The graph inputs, in order.
         source: The paper or code that defines the network.
         trained: Whether its weights were learnt; otherwise they are drawn from a seed.
+        absent: Whether it has no weights, only their shapes: too many for a file. It is compiled
+            for shapes only.
     """
 
     name: str
@@ -40,6 +42,7 @@ class ModelInfo:
     inputs: tuple[ModelInput, ...]
     source: str
     trained: bool = False
+    absent: bool = False
 
 
 def check_range(name: str, value: int, minimum: int, maximum: float = math.inf) -> None:

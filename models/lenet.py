@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from imccompiler.models.builder import GraphBuilder
 from imccompiler.models.info import ModelInfo, ModelInput
-from imccompiler.models.parameters import Weights
+from imccompiler.models.parameters import Seed, Weights
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -19,7 +19,7 @@ INFO = ModelInfo(
 )
 
 
-def build(seed: int = 0, *, weights: Weights | None = None) -> ModelProto:
+def build(seed: Seed = 0, *, weights: Weights | None = None) -> ModelProto:
     """Build LeNet-5: image [1, 1, 28, 28] to logits [1, 10]."""
     g = GraphBuilder(INFO.name, seed=seed, weights=weights)
     x = g.input("image", (1, 1, 28, 28))

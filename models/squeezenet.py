@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imccompiler.models.builder import GraphBuilder
-from imccompiler.models.info import ModelInfo, ModelInput, check_range
-from imccompiler.models.parameters import Weights
+from imccompiler.models.convolutional import image_graph
+from imccompiler.models.info import ModelInfo, ModelInput
+from imccompiler.models.parameters import Seed, Weights
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -35,7 +36,7 @@ FEATURES: dict[int, tuple[int, int] | None] = {
 
 
 def build(
-    seed: int = 0,
+    seed: Seed = 0,
     *,
     image_size: int = 224,
     classes: int = 1000,
@@ -43,19 +44,9 @@ def build(
 ) -> ModelProto:
     """Build SqueezeNet 1.1: image [1, 3, image_size, image_size] to logits [1, classes].
 
-    Args:
-        seed: Draws the parameters.
-        image_size: Height and width in pixels, at least 32.
-        classes: Number of logits.
-        weights: A torchvision state dict as numpy arrays, in place of drawn parameters.
-
-    Raises:
-        ModelError: If an option is out of range or `weights` does not fit.
+    Options and errors are those of `convolutional.image_graph`.
     """
-    check_range("image_size", image_size, 32)
-    check_range("classes", classes, 1)
-    g = GraphBuilder(INFO.name, seed=seed, weights=weights)
-    x = g.input("image", (1, 3, image_size, image_size))
+    g, x = image_graph(INFO, seed, weights, image_size=image_size, classes=classes)
     x = g.relu("features.1", g.conv("features.0", x, (3, 64), 3, stride=2))
     channels = 64
     for index, fire in FEATURES.items():

@@ -93,7 +93,7 @@ class Durations:
         sender[sent], own[sent], switch[sent] = self._messages(
             source, target, graph.pieces[sent], graph.piece_bytes[sent], own[sent]
         )
-        lead[sent] = self._network.core_flit_ps[source, target]
+        lead[sent] = self._network.flit_ps(source, target)
         return TaskTimes(*(ps / PS_PER_NS for ps in (own, sender, switch, lead, request)))
 
     def _messages(
@@ -115,8 +115,8 @@ class Durations:
         read, write = port.read_ps(size), port.write_ps(size)
         travel = network.message_ps(source, target, size)
         sending = network.handshake_ps(source, target) + read
-        asks = network.core_flit_ps[source, target]
-        answers = network.core_flit_ps[target, source]
+        asks = network.flit_ps(source, target)
+        answers = network.flit_ps(target, source)
         written = write + gap + SCALARS_A_PIECE * self._core.period_ps
         again = np.maximum(asks, written) + answers + read + travel
         before = (pieces - 1) * again

@@ -140,8 +140,8 @@ class _Meter:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Times of messages on the sender's and on the receiver's unit, and those of one piece."""
         network, port = self._network, self._core.port
-        asks = network.core_flit_ps[source, target]
-        answers = network.core_flit_ps[target, source]
+        asks = network.flit_ps(source, target)
+        answers = network.flit_ps(target, source)
         read, travel = port.read_ps(size), network.message_ps(source, target, size)
         received = answers + read + travel + port.write_ps(size)
         return pieces * (asks + answers + read), pieces * received, asks + received

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 
+from imccompiler.cost.places import Places
 from imccompiler.errors import DoesNotFitError, PassError
 from imccompiler.hardware.schema import Machine
 from imccompiler.ir.decisions import IntegerMatmul, Placement, Replication
@@ -27,6 +28,8 @@ PLACED = "placed"
 TWICE = 1e3  # a second part of a layer on a core: only if nothing else has room
 SPREAD = 1.0  # weight of a core's load beside distances on the unit square
 ROOM = 0.2  # weight of a core's free crossbars
+SCANNED = 4096  # cores up to which all are looked at for every part
+ROUNDING = 1e-9  # of scores
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,11 +177,11 @@ def place_parts(demands: Sequence[Demand], machine: Machine) -> Placed | NoRoom:
     free = np.full(machine.core_count, machine.main_kind.crossbars, np.int64)
     load = np.zeros(machine.core_count)
     cores: list[NDArray[np.int64]] = [np.zeros(0, np.int64)] * len(demands)
-    positions = _core_positions(machine.core_count, machine.chip.grid[1])
+    places = Places.of(machine)
     largest = [-int(d.crossbars.max()) if d.cores is None else -(1 << 30) for d in demands]
     for index in np.argsort(largest, kind="stable").tolist():
         d = demands[index]
-        found = d.cores if d.cores is not None else _place_layer(d, free, load, positions)
+        found = d.cores if d.cores is not None else _place_layer(d, free, load, places)
         if isinstance(found, NoRoom):
             return found
         np.subtract.at(free, found, d.crossbars)
@@ -203,37 +206,109 @@ def _centres(whole: Box, grid: Sequence[int]) -> NDArray[np.float64]:
     return np.array([(row, column) for row in rows for column in columns])
 
 
-def _core_positions(cores: int, columns: int) -> NDArray[np.float64]:
-    """Each core's place on the unit square."""
-    index = np.arange(cores)
-    rows = -(-cores // columns)
-    return np.stack([(index // columns + 0.5) / rows, (index % columns + 0.5) / columns], axis=1)
-
-
 def _place_layer(
-    d: Demand, free: NDArray[np.int64], load: NDArray[np.float64], positions: NDArray[np.float64]
+    d: Demand, free: NDArray[np.int64], load: NDArray[np.float64], places: Places
 ) -> NDArray[np.int64] | NoRoom:
     """Cores of a layer's parts, those that need most first."""
-    left = free.copy()
-    used = np.zeros(len(left), np.int64)
     cores = np.full(len(d.crossbars), -1, np.int64)
-    fixed = SPREAD * load / max(float(load.max(initial=0.0)), 1.0)
-    room = ROOM / max(int(free.max()), 1)
-    distance = np.abs(positions - d.centre[:, None]).sum(axis=2)
+    mesh = _Mesh.of(free, load, places)
+    down, across = (
+        np.abs((np.arange(size) + 0.5) / size - centre[:, None])
+        for size, centre in zip(places.size, d.centre.T, strict=True)
+    )
     parts_of_copy = len(d.crossbars) // len(d.centre)
-    taken, spare = used * TWICE, room * left
-    score = np.empty(len(left))
     for part in np.argsort(-d.crossbars, kind="stable").tolist():
-        need = d.crossbars[part]
-        np.add(taken, distance[part // parts_of_copy], out=score)
-        score += fixed
-        score -= spare
-        score[left < need] = np.inf
-        core = int(score.argmin())
-        if left[core] < need:
-            return NoRoom(d.op, int(need), int(left.max()))
-        cores[part] = core
-        used[core] += 1
-        left[core] -= need
-        taken[core], spare[core] = used[core] * TWICE, room * left[core]
+        need, copy = int(d.crossbars[part]), part // parts_of_copy
+        best = mesh.best(need, down[copy], across[copy])
+        if mesh.left[best] < need:
+            return NoRoom(d.op, need, int(mesh.left.max()))
+        mesh.take(best, need)
+        cores[part] = mesh.core[best]
     return cores
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Mesh:
+    """What cores have left while a layer is placed, at their places; shape (rows, columns).
+
+    Attributes:
+        core: The core's number.
+        left: Its free crossbars, -1 where no core is.
+        fixed, taken, spare: What its load, the layer's parts on it and its free crossbars add to
+            its score (the last is subtracted); the distance comes to it.
+        nearest: The best score in each row before distances, shape (rows,).
+        room: Weight of a free crossbar.
+    """
+
+    core: NDArray[np.int64]
+    left: NDArray[np.int64]
+    fixed: NDArray[np.float64]
+    taken: NDArray[np.float64]
+    spare: NDArray[np.float64]
+    nearest: NDArray[np.float64]
+    room: float
+
+    @staticmethod
+    def of(free: NDArray[np.int64], load: NDArray[np.float64], places: Places) -> _Mesh:
+        """Cores that hold nothing of the layer yet."""
+        at = np.ravel_multi_index((places.row, places.column), places.size)
+        core, left = np.full(places.size, -1), np.full(places.size, -1)
+        fixed = np.zeros(places.size)
+        core.reshape(-1)[at], left.reshape(-1)[at] = np.arange(len(free)), free
+        fixed.reshape(-1)[at] = SPREAD * load / max(float(load.max(initial=0.0)), 1.0)
+        room = ROOM / max(int(free.max()), 1)
+        spare = np.multiply(left, room, dtype=np.float64)
+        nearest = np.where(left > 0, fixed - spare, np.inf).min(axis=1)
+        return _Mesh(core, left, fixed, np.zeros(places.size), spare, nearest, room)
+
+    def best(
+        self, need: int, down: NDArray[np.float64], across: NDArray[np.float64]
+    ) -> tuple[int, int]:
+        """The place of least score with `need` free crossbars (any if there is none).
+
+        Args:
+            need: Crossbars.
+            down: Distance to each row, shape (rows,).
+            across: Distance to each column, shape (columns,).
+        """
+        rows = columns = slice(None)
+        if self.core.size > SCANNED:
+            rows, columns = self._reach(need, down, across)
+        score = self._scores(rows, columns, need, down, across)
+        row, column = divmod(int(score.argmin()), score.shape[1])
+        return row + (rows.start or 0), column + (columns.start or 0)
+
+    def _reach(
+        self, need: int, down: NDArray[np.float64], across: NDArray[np.float64]
+    ) -> tuple[slice, slice]:
+        """Rows and columns among which the best place is: others are too far to beat one row's."""
+        bound = down + self.nearest
+        row = int(bound.argmin())
+        found = self._scores(slice(row, row + 1), slice(None), need, down, across)
+        best = float(found.min()) + ROUNDING
+        rows, columns = np.flatnonzero(bound <= best), np.flatnonzero(across + bound[row] <= best)
+        return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+    def _scores(
+        self,
+        rows: slice,
+        columns: slice,
+        need: int,
+        down: NDArray[np.float64],
+        across: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        score = down[rows, None] + across[columns]
+        score += self.taken[rows, columns]
+        score += self.fixed[rows, columns]
+        score -= self.spare[rows, columns]
+        score[self.left[rows, columns] < need] = np.inf
+        return score
+
+    def take(self, place: tuple[int, int], crossbars: int) -> None:
+        """Put a part there."""
+        row = place[0]
+        self.left[place] -= crossbars
+        self.taken[place] += TWICE
+        self.spare[place] = self.room * self.left[place]
+        before = self.taken[row] + self.fixed[row] - self.spare[row]
+        self.nearest[row] = np.where(self.left[row] > 0, before, np.inf).min()

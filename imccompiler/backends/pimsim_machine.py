@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from imccompiler.cost.network import flit_ps, hops
+import numpy as np
+
+from imccompiler.cost.network import NetworkTiming
 from imccompiler.cost.rounding import PS_PER_NS
 from imccompiler.errors import HardwareError
 from imccompiler.hardware.schema import CoreKind, Machine, Memory
@@ -71,8 +73,9 @@ def chip(
 def network(machine: Machine) -> dict[str, dict[str, dict[str, float]]]:
     """The content of the network file: ns and pJ of a flit between every two nodes."""
     noc = machine.chip.noc
-    latency = flit_ps(machine) / PS_PER_NS
-    energy = noc.flit_pj + noc.hop_pj * hops(machine)
+    timing, cores = NetworkTiming.of(machine), np.arange(machine.core_count)
+    latency = timing.flit_ps(cores[:, None], cores) / PS_PER_NS
+    energy = noc.flit_pj + noc.hop_pj * timing.places.hops(cores[:, None], cores)
     period = machine.main_kind.period_ns
     to_memory = round(noc.global_memory_ns / period) * period
     return {

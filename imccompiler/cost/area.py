@@ -23,14 +23,16 @@ def core_area_um2(kind: CoreKind) -> dict[str, float]:
 
 
 def area_mm2(machine: Machine) -> dict[str, float]:
-    """All chips of the package, by component."""
+    """All chips of the package and its one global memory, by component."""
     chip = machine.chip
-    total = {
-        "noc": machine.core_count * chip.noc.router_area_um2,
-        "global_memory": chip.global_memory.area_um2,
+    of_chip = {
+        "noc": machine.cores_per_chip * chip.noc.router_area_um2,
+        "global_memory": 0.0,
         "other": chip.other_area_um2,
     }
     for cores in chip.cores:
         for component, area in core_area_um2(machine.core_kinds[cores.kind]).items():
-            total[component] = total.get(component, 0.0) + cores.count * area
-    return {name: machine.package.chips * area / UM2_PER_MM2 for name, area in total.items()}
+            of_chip[component] = of_chip.get(component, 0.0) + cores.count * area
+    total = {component: machine.package.chips * area for component, area in of_chip.items()}
+    total["global_memory"] = chip.global_memory.area_um2
+    return {component: area / UM2_PER_MM2 for component, area in total.items()}

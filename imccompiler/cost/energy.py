@@ -6,6 +6,7 @@ counts can be arrays, energies then have their shape. Where pimsim-nn has a form
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -105,10 +106,11 @@ def _memory_pj(memory: Memory, read_bytes: Any, written_bytes: Any) -> Any:
     return reads * memory.read_pj + writes * memory.write_pj
 
 
-def message_pj(machine: Machine, size_bytes: Any, hops: Any) -> Energies:
-    """A message between two cores that are `hops` apart."""
+def message_pj(machine: Machine, size_bytes: Any, hops: Any, links: Any = 0) -> Energies:
+    """A message between two cores, their hops and links between chips apart."""
     noc = machine.chip.noc
-    return {"noc": ceil_div(size_bytes, noc.flit_bytes) * (noc.flit_pj + hops * noc.hop_pj)}
+    flit_pj = noc.flit_pj + hops * noc.hop_pj + links * machine.package.link_pj_per_flit
+    return {"noc": ceil_div(size_bytes, noc.flit_bytes) * flit_pj}
 
 
 def global_message_pj(machine: Machine, size_bytes: Count) -> Energies:
@@ -117,9 +119,10 @@ def global_message_pj(machine: Machine, size_bytes: Count) -> Energies:
     return {"noc": ceil_div(size_bytes, noc.flit_bytes) * noc.global_memory_pj}
 
 
-def send_pj(machine: Machine, size_bytes: Any, hops: Any) -> Energies:
+def send_pj(machine: Machine, size_bytes: Any, hops: Any, links: Any = 0) -> Energies:
     """The network's part of a `send` with its `recv`: two flits of handshake and the data."""
-    return combined([(2, message_pj(machine, 1, hops)), (1, message_pj(machine, size_bytes, hops))])
+    flit, data = (message_pj(machine, size, hops, links) for size in (1, size_bytes))
+    return combined([(2, flit), (1, data)])
 
 
 def ld_pj(machine: Machine, kind: CoreKind, size_bytes: Count) -> Energies:
@@ -158,19 +161,21 @@ def product_pj(kind: CoreKind, macs: Count) -> Energies:
 
 
 def static_mw(machine: Machine, active_cores: Iterable[int] | None = None) -> float:
-    """Static power of the cores in use (all if not given), the chip and its global memory.
+    """Static power of the cores in use (all if not given), their chips and the global memory.
 
     A milliwatt for a nanosecond is a picojoule. Cores without work are gated off, as pimsim-nn
-    does, which builds only the cores that a program names.
+    does, which builds only the cores that a program names, and so are chips, but for the first.
     """
-    kinds = machine.kind_of_core()
-    cores = range(machine.core_count) if active_cores is None else active_cores
+    kinds, per_chip = machine.kind_of_core(), machine.cores_per_chip
+    cores = list(range(machine.core_count) if active_cores is None else active_cores)
     of_kind = {
         name: kind.static_mw + kind.local_memory.static_mw
         for name, kind in machine.core_kinds.items()
     }
-    chip = machine.chip.static_mw + machine.chip.global_memory.static_mw
-    return chip + sum(of_kind[kinds[core]] for core in cores)
+    active = Counter(kinds[core] for core in cores)
+    chips = len({0, *(core // per_chip for core in cores)})
+    chip = chips * machine.chip.static_mw + machine.chip.global_memory.static_mw
+    return chip + sum(of_kind[name] * count for name, count in active.items())
 
 
 def combined(parts: Iterable[tuple[Any, Mapping[str, Any]]]) -> Energies:

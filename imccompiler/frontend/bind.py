@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from imccompiler.errors import ModelError
-from imccompiler.frontend.constants import element_type
+from imccompiler.frontend.constants import Array, element_type
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, ValueInfoProto
+    from onnx import ValueInfoProto
 
 Bindings = Mapping[str, int | float | bool]
 
+LIMIT_SIZE = 2**31  # of one dimension
 IMAGE_RANKS = (4, 5)  # batch, channels, and two or three axes of space
 
 
@@ -34,10 +37,23 @@ class _Dim:
         return self.name or f"{self.input}.{self.axis}"
 
 
-def bind(
-    model: ModelProto, network_inputs: list[str], bindings: Bindings
-) -> dict[str, int | float]:
-    """Give `model` the bound dimensions and scalars, in place; return all that was bound.
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What `bind` decided.
+
+    Attributes:
+        inputs: The network's inputs, all static; scalars that were bound are none any more.
+        values: Of bound scalar inputs.
+        bindings: Every dimension and scalar that was bound, those by default included.
+    """
+
+    inputs: tuple[ValueInfoProto, ...]
+    values: Mapping[str, Array]
+    bindings: dict[str, int | float]
+
+
+def bind(values: Sequence[ValueInfoProto], bindings: Bindings) -> Bound:
+    """Give inputs the bound dimensions and scalars; `values` are not changed.
 
     A dimension goes by its name, or as `input.axis` if it has none. A scalar input goes by its
     own name and becomes a constant. A leading dimension of an image input is 1 unless bound.
@@ -45,39 +61,47 @@ def bind(
     Raises:
         ModelError: Dimensions stay unbound, a name is unknown, or a value is not possible.
     """
-    inputs = [i for i in model.graph.input if i.name in network_inputs]
-    dims = [dim for value in inputs for dim in _dynamic_dims(value)]
-    scalars = {i.name: i for i in inputs if i.name in bindings}
-    _check_names(bindings, dims, scalars, inputs)
+    from onnx import ValueInfoProto  # noqa: PLC0415
+
+    copies = [ValueInfoProto.FromString(value.SerializeToString()) for value in values]
+    inputs = {copy.name: copy for copy in copies}
+    if len(inputs) < len(copies):
+        twice = next(copy.name for copy in copies if inputs[copy.name] is not copy)
+        raise ModelError("is declared twice", where=f"input {twice!r}")
+    dims = [dim for value in copies for dim in _dynamic_dims(value)]
+    scalars = {name: value for name, value in inputs.items() if name in bindings}
+    _check_names(bindings, dims, scalars, copies)
     sizes = {dim.label: 1 for dim in dims if dim.axis == 0 and dim.image}
     sizes |= {d.label: _size(d.label, bindings[d.label]) for d in dims if d.label in bindings}
     dims = [dim for dim in dims if dim.input not in scalars]
     if unbound := list(dict.fromkeys(d.label for d in dims if d.label not in sizes)):
         raise ModelError(
             f"dimensions {', '.join(unbound)} are not bound",
-            hint="give each a size: " + " ".join(f"--bind {label}=N" for label in unbound),
+            hint="give each a size: " + " ".join(f"--bind {shlex.quote(n)}=N" for n in unbound),
         )
-    shapes = {value.name: value.type.tensor_type.shape for value in inputs}
     for dim in dims:
-        shapes[dim.input].dim[dim.axis].dim_value = sizes[dim.label]
-    for name, value in scalars.items():
-        _bind_scalar(model, value, bindings[name])
-    return {**sizes, **{name: bindings[name] for name in scalars}}
-
-
-def forget_types(model: ModelProto) -> None:
-    """Drop the shapes of all but the inputs: they may name dimensions that are bound now."""
-    del model.graph.value_info[:]
-    for output in model.graph.output:
-        output.type.tensor_type.ClearField("shape")
+        inputs[dim.input].type.tensor_type.shape.dim[dim.axis].dim_value = sizes[dim.label]
+    return Bound(
+        tuple(value for value in copies if value.name not in scalars),
+        {name: _scalar(value, bindings[name]) for name, value in scalars.items()},
+        {**sizes, **{name: bindings[name] for name in scalars}},
+    )
 
 
 def _dynamic_dims(value: ValueInfoProto) -> Iterator[_Dim]:
     if not value.type.HasField("tensor_type"):
-        raise ModelError("is not a tensor", where=f"input {value.name!r}")
+        raise ModelError(
+            "is not a tensor",
+            where=f"input {value.name!r}",
+            hint="export the network with tensors as inputs",
+        )
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
-        raise ModelError("does not say its rank", where=f"input {value.name!r}")
+        raise ModelError(
+            "does not say its rank",
+            where=f"input {value.name!r}",
+            hint="export the network with shapes of its inputs",
+        )
     dtype = element_type(tensor.elem_type, f"input {value.name!r}")
     image = len(tensor.shape.dim) in IMAGE_RANKS and dtype.kind in "fu"
     for axis, dim in enumerate(tensor.shape.dim):
@@ -101,21 +125,29 @@ def _check_names(
 
 
 def _size(label: str, value: Any) -> int:
-    if isinstance(value, bool) or value != int(value) or value < 1:
-        raise ModelError(f"cannot be {value}", where=f"dimension {label!r}")
+    if isinstance(value, bool) or not 1 <= value < LIMIT_SIZE or value != int(value):
+        raise ModelError(
+            f"cannot be {value}", where=f"dimension {label!r}", hint="bind it to an integer from 1"
+        )
     return int(value)
 
 
-def _bind_scalar(model: ModelProto, value: ValueInfoProto, number: float) -> None:
-    from onnx import numpy_helper  # noqa: PLC0415
-
+def _scalar(value: ValueInfoProto, number: float) -> Array:
     where = f"input {value.name!r}"
     dims = [d.dim_value if d.HasField("dim_value") else 1 for d in value.type.tensor_type.shape.dim]
     dtype = element_type(value.type.tensor_type.elem_type, where)
     if any(dim != 1 for dim in dims):
-        raise ModelError(f"has shape {tuple(dims)}; only a scalar can be bound", where=where)
-    if dtype.type(number) != number and dtype.kind != "f":
+        raise ModelError(
+            f"has shape {tuple(dims)}; only a scalar can be bound",
+            where=where,
+            hint="bind its dynamic dimensions by their names",
+        )
+    whole = math.isfinite(number) and number == int(number)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        possible = whole and limits.min <= number <= limits.max
+    else:
+        possible = not math.isnan(number) and (dtype.kind == "f" or number in (0, 1))
+    if not possible:
         raise ModelError(f"cannot be {number}: its elements are {dtype}", where=where)
-    array = np.full(dims, number, dtype)
-    model.graph.input.remove(value)
-    model.graph.initializer.append(numpy_helper.from_array(array, value.name))
+    return np.full(dims, number, dtype)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.errors import ModelError
+from imccompiler.frontend.external import check_disjoint, extent_of, find_file, map_values
 
 if TYPE_CHECKING:
     from onnx import TensorProto
@@ -57,9 +58,45 @@ class Constants:
     def __contains__(self, name: str) -> bool:
         return name in self._arrays or name in self._tensors
 
-    def update(self, others: Constants) -> None:
-        """Take the constants of a simplified graph; those that are here already stay."""
-        self._tensors = {**others._tensors, **self._tensors}
+    def names(self) -> list[str]:
+        """All names."""
+        return list(dict.fromkeys([*self._tensors, *self._arrays]))
+
+    def declare(self, name: str, tensor: TensorProto) -> None:
+        """Add a constant as it stands in a body or a function of the model."""
+        self._tensors[name] = tensor
+
+    def info(self, name: str) -> tuple[tuple[int, ...], int]:
+        """Shape and ONNX element type of a constant, its values not read.
+
+        Raises:
+            ModelError: The dialect has no such element type.
+        """
+        if name in self._tensors:
+            tensor = self._tensors[name]
+            return tuple(tensor.dims), tensor.data_type
+        from onnx import helper  # noqa: PLC0415
+
+        array = self._arrays[name]
+        return array.shape, int(helper.np_dtype_to_tensor_dtype(array.dtype))
+
+    def has_values(self, name: str) -> bool:
+        """Whether a constant is more than a name, a shape and a type."""
+        return name in self._arrays or not is_absent(self._tensors[name])
+
+    @property
+    def external(self) -> bool:
+        """Whether values lie in other files than the model's own."""
+        return any(is_external(tensor) for tensor in self._tensors.values())
+
+    def check_external(self) -> None:
+        """Check where external values lie, whether or not they will be read.
+
+        Raises:
+            ModelError: A place is not possible, or two tensors share a part of their values.
+        """
+        outside = ((n, t) for n, t in self._tensors.items() if is_external(t))
+        check_disjoint([(name, extent_of(t, _size_bytes(name, t))) for name, t in outside])
 
     def add(self, name: str, value: Array) -> None:
         """Add a computed constant."""
@@ -86,7 +123,7 @@ class Constants:
         if is_absent(tensor):
             raise ModelError("has no values", where=where, hint=SHAPES_ONLY)
         try:
-            value = self._load(tensor)
+            value = self._load(name, tensor)
         except ModelError:
             raise
         except FileNotFoundError as error:
@@ -107,21 +144,34 @@ class Constants:
         value.flags.writeable = False
         return value
 
-    def _load(self, tensor: TensorProto) -> Array:
+    def _load(self, name: str, tensor: TensorProto) -> Array:
+        from onnx import TensorProto as Kinds  # noqa: PLC0415
         from onnx import numpy_helper  # noqa: PLC0415
 
+        where = f"tensor {name!r}"
         if not is_external(tensor):
+            raw = tensor.raw_data
+            if raw and len(raw) != (needed := _size_bytes(name, tensor)):
+                raise ModelError(
+                    f"holds {len(raw):,} bytes, and its shape {tuple(tensor.dims)} "
+                    f"takes {needed:,}",
+                    where=where,
+                    hint="is the model damaged? export it again",
+                )
             return numpy_helper.to_array(tensor)
+        extent = extent_of(tensor, _size_bytes(name, tensor))
         if self._folder is None:
             raise ModelError(
                 "its values are in another file, and the model did not come from one",
-                where=f"tensor {tensor.name!r}",
+                where=where,
                 hint=f"give the model's path, or {SHAPES_ONLY}",
             )
-        # onnx_ir checks that the file lies in the folder, links followed, and maps it.
-        from onnx_ir.serde import deserialize_tensor  # noqa: PLC0415
-
-        return deserialize_tensor(tensor, self._folder).numpy()
+        path = find_file(extent.location, self._folder, where)
+        shape = tuple(tensor.dims)
+        if tensor.data_type == Kinds.BFLOAT16:  # the upper half of a float32
+            halves = map_values(extent, path, np.dtype(np.uint16), shape, where)
+            return (halves.astype(np.uint32) << 16).view(np.float32)
+        return map_values(extent, path, element_type(tensor.data_type, where), shape, where)
 
 
 def is_absent(tensor: TensorProto) -> bool:
@@ -135,6 +185,15 @@ def is_external(tensor: TensorProto) -> bool:
     from onnx import TensorProto  # noqa: PLC0415
 
     return tensor.data_location == TensorProto.EXTERNAL
+
+
+def _size_bytes(name: str, tensor: TensorProto) -> int:
+    """Bytes that a tensor's values take in a file."""
+    from onnx import TensorProto as Kinds  # noqa: PLC0415
+
+    dtype = element_type(tensor.data_type, f"tensor {name!r}")
+    itemsize = 2 if tensor.data_type == Kinds.BFLOAT16 else dtype.itemsize
+    return math.prod(tensor.dims) * itemsize
 
 
 def element_type(data_type: int, where: str) -> np.dtype[Any]:
@@ -176,4 +235,4 @@ def seeded(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 def _check_finite(value: Array, where: str) -> None:
     if value.dtype.kind == "f" and value.size and np.isnan(value.min()):  # min hands NaN on
-        raise ModelError("contains NaN", where=where, hint="was the training stable?")
+        raise ModelError("contains NaN", where=where, hint="train or export the network again")

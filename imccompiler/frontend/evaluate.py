@@ -10,17 +10,14 @@ import numpy as np
 
 from imccompiler.errors import ModelError
 from imccompiler.frontend.constants import Array
+from imccompiler.frontend.fold import RANDOM
 from imccompiler.frontend.graph import Graph, Node
+from imccompiler.frontend.inference import IR_VERSION
 
 if TYPE_CHECKING:
     from onnx import ModelProto, ValueInfoProto
 
-RANDOM = frozenset(
-    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform"}
-    | {"RandomUniformLike"}
-)
 LIMIT_BYTES = 2**29  # folding must not be a memory bomb
-IR_VERSION = 8  # what is built here needs nothing newer
 
 
 class Evaluator:

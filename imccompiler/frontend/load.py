@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from xdsl.dialects.builtin import ModuleOp
 
 from imccompiler.errors import IRError, ModelError
-from imccompiler.frontend.bind import bind, forget_types
-from imccompiler.frontend.constants import is_external
+from imccompiler.frontend.bind import bind
+from imccompiler.frontend.constants import Constants
 from imccompiler.frontend.coverage import Coverage, coverage_of
 from imccompiler.frontend.importer import import_graph, read_graph
 from imccompiler.frontend.normalise import normalise
+from imccompiler.frontend.order import ordered
 from imccompiler.frontend.read import read_model
 from imccompiler.frontend.skeleton import split
-from imccompiler.frontend.soundness import check_sound
 from imccompiler.ir.recent import Recent
 from imccompiler.ir.store import WeightStore
 from imccompiler.ir.verify import verify
@@ -75,15 +75,19 @@ def load_onnx(
         ModelError: The model is damaged, not static, or not expressible in the dialect.
     """
     model = read_model(source)
-    light, constants = split(model.proto, model.folder, shapes_only=shapes_only)
-    check_sound(light, model.opset)
-    inputs = [i.name for i in model.proto.graph.input if i.name not in constants]
-    bound = bind(light, inputs, bindings or {})
-    if bound:
-        forget_types(light)
-    static, folded = split(normalise(light), None)
-    constants.update(folded)
-    free = tuple(name for name in inputs if name not in bound)
+    nodes, tensors = split(model.proto.graph)
+    constants = Constants(tensors, model.folder, shapes_only=shapes_only)
+    constants.check_external()
+    declared = [i for i in model.proto.graph.input if i.name not in constants]
+    known = {i.name for i in declared} | tensors.keys()
+    nodes = ordered(nodes, known, model.proto.graph.output)
+    bound = bind(declared, bindings or {})
+    for name, array in bound.values.items():
+        constants.add(name, array)
+    static = normalise(
+        model.proto, nodes, bound.inputs, constants, model.opset, bound=bool(bound.bindings)
+    )
+    free = tuple(value.name for value in bound.inputs)
     module, store = import_graph(read_graph(static, free, constants, model.opset))
     try:
         verify(module, model.name)
@@ -95,9 +99,9 @@ def load_onnx(
         coverage_of(module),
         model.opset,
         model.name,
-        MappingProxyType(bound),
-        _notes(bound, bindings or {}, shapes_only=shapes_only),
-        external=any(is_external(tensor) for tensor in model.proto.graph.initializer),
+        MappingProxyType(bound.bindings),
+        _notes(bound.bindings, bindings or {}, shapes_only=shapes_only),
+        external=constants.external,
     )
 
 

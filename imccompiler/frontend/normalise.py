@@ -1,104 +1,126 @@
-"""Making a graph static: shape computations folded, control flow decided, shapes inferred.
-
-The models that get here have no large tensors (`skeleton.py`), so every step is cheap. A graph
-that computes no shapes skips the folding, and with it the import of onnxscript.
-"""
+"""Making a graph static: what the importer reads, from the parts of a model."""
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from imccompiler.errors import ModelError
-from imccompiler.frontend.order import describe, sort_nodes
+from imccompiler.frontend.constants import Constants
+from imccompiler.frontend.flatten import Flattener
+from imccompiler.frontend.inference import is_static, shape_of_type
+from imccompiler.frontend.scope import Scope
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
-
-CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
-SHAPE_READERS = frozenset({"Shape", "Size"})
-ROUNDS = 8  # a round decides the conditions that the one before made constant
-LIMIT_ELEMENTS = 2**20  # no folded tensor may be larger: folding must not be a memory bomb
+    from onnx import ModelProto, NodeProto, TypeProto, ValueInfoProto
 
 
-def normalise(model: ModelProto) -> ModelProto:
-    """The same network with static shapes and without control flow, its nodes in order.
+def normalise(
+    model: ModelProto,
+    nodes: Sequence[NodeProto],
+    inputs: Sequence[ValueInfoProto],
+    constants: Constants,
+    opset: int,
+    *,
+    bound: bool,
+) -> ModelProto:
+    """The network with static shapes and without control flow, functions, sequences or dead nodes.
+
+    Args:
+        model: The model, for its outputs, functions and versions.
+        nodes: Of its graph in topological order, without `Constant`s.
+        inputs: The network's inputs, static.
+        constants: Of the graph; those of bodies, and computed ones, are added.
+        opset: Version of the default domain.
+        bound: Whether dimensions were bound, so that declared types may not hold any more.
+
+    Returns:
+        A model with the constants that are used as inputs, and types of all tensors.
 
     Raises:
         ModelError: Control flow depends on data, or shapes contradict each other.
     """
-    if model.functions or _remaining(model):
-        model = _fold(model)
-    if _remaining(model):
-        model = _fold_by_runtime(model)
-    for node in model.graph.node:
-        if node.op_type in CONTROL_FLOW:
+    declared = {} if bound else _declared(model)
+    f = Flattener(model, opset, constants, {i.name: i.type for i in inputs}, declared)
+    scope = Scope()
+    for name in (*(i.name for i in inputs), *constants.names()):
+        scope.bind(f.names.reserve(name), name)
+    for node in nodes:
+        for name in node.output:
+            f.names.reserve(name)
+    f.run(nodes, scope)
+    outputs = _outputs(f, scope, model)
+    return _static(f, inputs, outputs, model)
+
+
+def _declared(model: ModelProto) -> dict[str, TypeProto]:
+    """Types that the model itself gives its tensors."""
+    values = (*model.graph.value_info, *model.graph.output)
+    return {value.name: value.type for value in values if is_static(value.type)}
+
+
+def _outputs(f: Flattener, scope: Scope, model: ModelProto) -> list[str]:
+    """Names of the outputs, each a tensor of the flat graph of that name."""
+    names: list[str] = []
+    for output in model.graph.output:
+        where = f"output {output.name!r}"
+        if output.name in names:
+            raise ModelError("is declared twice", where=where, hint="rename one of the two")
+        flat = scope.flat(output.name, where)
+        if flat in f.sequences:
             raise ModelError(
-                "which nodes run depends on the data",
-                where=describe(node),
-                hint="bind the inputs that decide it, or export the network without control flow",
+                "is a sequence", where=where, hint="export the network with tensors as outputs"
             )
-    return _infer_shapes(model)
+        if flat != output.name:
+            f.alias(output.name, flat)
+        names.append(output.name)
+        if (kind := f.declared.get(output.name)) is not None:
+            _check_declared(kind, f.type_of(output.name), where)
+    return names
 
 
-def _remaining(model: ModelProto) -> list[NodeProto]:
-    return [n for n in model.graph.node if n.op_type in CONTROL_FLOW | SHAPE_READERS]
+def _check_declared(declared: TypeProto, found: TypeProto | None, where: str) -> None:
+    if found is None or not is_static(found):
+        return
+    if shape_of_type(declared) != shape_of_type(found):
+        raise ModelError(
+            f"the shapes do not fit each other: declared as {shape_of_type(declared)}, "
+            f"but its node gives {shape_of_type(found)}",
+            where=where,
+            hint="export the network again, or drop the shape of the output",
+        )
 
 
-def _fold(model: ModelProto) -> ModelProto:
-    """Inline functions and fold constants with onnxscript."""
-    from onnx_ir import serde  # noqa: PLC0415
-    from onnx_ir.passes.common import InlinePass  # noqa: PLC0415
-    from onnxscript import optimizer  # noqa: PLC0415
-
-    try:
-        network = serde.deserialize_model(model)
-        if network.functions:
-            InlinePass()(network)
-        for _ in range(ROUNDS):
-            result = optimizer.fold_constants(
-                network,
-                onnx_shape_inference=True,
-                input_size_limit=LIMIT_ELEMENTS,
-                output_size_limit=LIMIT_ELEMENTS,
-            )
-            if not result.modified:
-                break
-        optimizer.remove_unused_nodes(network)
-        folded = serde.serialize_model(network)
-    except Exception as error:  # onnxscript raises of every kind on a malformed graph
-        raise ModelError(f"the graph cannot be simplified: {error}") from error
-    sort_nodes(folded.graph)
-    return folded
+def _live(nodes: Sequence[NodeProto], outputs: Sequence[str]) -> list[NodeProto]:
+    """The nodes that the outputs need."""
+    needed = set(outputs)
+    live: list[NodeProto] = []
+    for node in reversed(nodes):
+        if not needed.isdisjoint(node.output):
+            needed.update(node.input)
+            live.append(node)
+    return live[::-1]
 
 
-def _fold_by_runtime(model: ModelProto) -> ModelProto:
-    """What ONNX Runtime's basic optimisations leave: it follows more shapes than onnxscript."""
-    import onnx  # noqa: PLC0415
-    import onnxruntime  # noqa: PLC0415
+def _static(
+    f: Flattener, inputs: Sequence[ValueInfoProto], outputs: Sequence[str], model: ModelProto
+) -> ModelProto:
+    from onnx import ModelProto, ValueInfoProto  # noqa: PLC0415
 
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.log_severity_level = 4
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "folded.onnx"
-        options.optimized_model_filepath = str(path)
-        try:
-            onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's errors have no common base but this
-            raise ModelError(f"the graph cannot be simplified: {error}") from error
-        folded = onnx.load(path)
-    sort_nodes(folded.graph)
-    return folded
+    def values(names: Mapping[str, None]) -> list[ValueInfoProto]:
+        return [ValueInfoProto(name=n, type=kind) for n in names if (kind := f.type_of(n))]
 
-
-def _infer_shapes(model: ModelProto) -> ModelProto:
-    from onnx import shape_inference  # noqa: PLC0415
-
-    try:
-        return shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
-    except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        raise ModelError(f"the shapes do not fit each other: {error}") from error
+    static = ModelProto(ir_version=model.ir_version)
+    static.opset_import.extend(model.opset_import)
+    graph = static.graph
+    graph.name = model.graph.name or "network"
+    live = _live(f.nodes, outputs)
+    graph.node.extend(live)
+    made = dict.fromkeys(name for node in live for name in node.output if name)
+    read = dict.fromkeys(name for node in live for name in node.input if name in f.constants)
+    read |= dict.fromkeys(name for name in outputs if name in f.constants)
+    graph.input.extend(inputs)
+    graph.input.extend(values(read))
+    graph.value_info.extend(values(made))
+    graph.output.extend(ValueInfoProto(name=name, type=f.type_of(name)) for name in outputs)
+    return static

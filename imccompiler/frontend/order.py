@@ -9,33 +9,42 @@ from typing import TYPE_CHECKING
 from imccompiler.errors import ModelError
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, NodeProto
+    from onnx import NodeProto, ValueInfoProto
 
 
-def sort_nodes(graph: GraphProto) -> None:
-    """Put the nodes of `graph` in topological order.
+def ordered(
+    nodes: Sequence[NodeProto], known: set[str], outputs: Iterable[ValueInfoProto]
+) -> list[NodeProto]:
+    """The nodes of a graph in topological order.
+
+    Args:
+        nodes: In any order.
+        known: Tensors that are there before any node runs: inputs and constants.
+        outputs: Of the graph.
 
     Raises:
         ModelError: A tensor has two producers or none, or the graph has a cycle.
     """
-    known = {i.name for i in graph.input} | {t.name for t in graph.initializer}
-    producers = _producers(graph.node, known)
-    for output in graph.output:
+    producers = _producers(nodes, known)
+    for output in outputs:
         if output.name not in producers and output.name not in known:
             raise ModelError("is not produced by any node", where=f"output {output.name!r}")
-    if _is_sorted(graph.node, known):
-        return
-    order = _order(graph.node, producers, known)
-    copies = [type(graph.node[0]).FromString(graph.node[i].SerializeToString()) for i in order]
-    del graph.node[:]
-    graph.node.extend(copies)
+    if _is_sorted(nodes, known):
+        return list(nodes)
+    return [nodes[i] for i in _order(nodes, producers, known)]
+
+
+def describe(node: NodeProto) -> str:
+    """How errors name a node."""
+    label = node.name or (node.output[0] if node.output else "")
+    return f"node {label!r} ({node.op_type})"
 
 
 def _order(nodes: Sequence[NodeProto], producers: dict[str, int], known: set[str]) -> list[int]:
     sorter: TopologicalSorter[int] = TopologicalSorter()
     for index, node in enumerate(nodes):
         needs = {name for name in _needs(node) if name not in known}
-        for name in needs - producers.keys():
+        for name in sorted(needs - producers.keys()):
             raise ModelError(f"input {name!r} is not produced by any node", where=describe(node))
         sorter.add(index, *sorted(producers[name] for name in needs))
     try:
@@ -44,12 +53,6 @@ def _order(nodes: Sequence[NodeProto], producers: dict[str, int], known: set[str
         raise ModelError(
             "the graph has a cycle", where=describe(nodes[error.args[1][0]])
         ) from error
-
-
-def describe(node: NodeProto) -> str:
-    """How errors name a node."""
-    label = node.name or (node.output[0] if node.output else "")
-    return f"node {label!r} ({node.op_type})"
 
 
 def _producers(nodes: Iterable[NodeProto], known: set[str]) -> dict[str, int]:
@@ -72,7 +75,7 @@ def _is_sorted(nodes: Iterable[NodeProto], known: set[str]) -> bool:
 
 
 def _needs(node: NodeProto) -> Iterator[str]:
-    """Tensors of the graph that a node reads, those of its subgraphs included."""
+    """Tensors of the graph that a node reads, those of its bodies included."""
     yield from filter(None, node.input)
     for attribute in node.attribute:
         for body in (attribute.g, *attribute.graphs):

@@ -7,6 +7,7 @@ the cost model, the passes and the simulators can work with.
 
 from __future__ import annotations
 
+from itertools import chain, repeat
 from math import isqrt
 from typing import Annotated, Literal
 
@@ -164,7 +165,7 @@ class Crossbar(_Section):
         if self.adc.kind == "adder_tree" and self.style != "digital":
             raise ValueError("style must be digital where adc.kind is adder_tree")
         if self.flip_encoding and self.signed_weights == "differential_cell":
-            raise ValueError("flip_encoding has no use with differential_cell")
+            raise ValueError("signed_weights of differential_cell leaves no use for flip_encoding")
         return self
 
     @property
@@ -317,22 +318,21 @@ class Chip(_Section):
         return self
 
 
-class Package(_Section):
-    """Chips on one package, in a mesh of floor(sqrt(chips)) columns, filled row by row.
+# ISAAC's chip-to-chip link, for a flit of 32 bytes: one HyperTransport link of 6.4 GB/s takes 5 ns
+# and meanwhile spends a fourth of the 10.4 W of four (Shafiee et al., ISCA 2016, Table I).
+_LINK_NS = 5.0
+_LINK_PJ = 10_400 / 4 * _LINK_NS
 
-    Core numbers go chip after chip. A flit between cores of two chips passes the meshes between
-    them as if they were one, and a link at every border (of chips with a bus: both buses and the
-    links). The global memory is one for all chips, with one port, as far from each of them. The
-    defaults are ISAAC's link for a flit of 32 bytes: one HyperTransport link of 6.4 GB/s takes
-    5 ns, and spends a fourth of the 10.4 W of four (Shafiee et al., ISCA 2016, Table I) meanwhile.
-    """
+
+class Package(_Section):
+    """Chips on one package, in a mesh: floor(sqrt(chips)) beside each other, rows below rows."""
 
     chips: PositiveInt = Field(default=1, description="chips")
     link_ns_per_flit: NonNegativeFloat = Field(
-        default=5.0, description="latency a link between two chips adds to a flit"
+        default=_LINK_NS, description="latency that a link between two chips adds to a flit"
     )
     link_pj_per_flit: NonNegativeFloat = Field(
-        default=13000.0, description="energy a link between two chips adds to a flit"
+        default=_LINK_PJ, description="energy that a link between two chips adds to a flit"
     )
 
     @property
@@ -387,8 +387,8 @@ class Machine(_Section):
 
     def kind_of_core(self) -> list[str]:
         """The kind of every core, in the order of their numbers: chip after chip."""
-        of_chip = [c.kind for c in self.chip.cores for _ in range(c.count)]
-        return self.package.chips * of_chip
+        of_chip = chain.from_iterable(repeat(c.kind, c.count) for c in self.chip.cores)
+        return self.package.chips * list(of_chip)
 
     @property
     def main_kind(self) -> CoreKind:

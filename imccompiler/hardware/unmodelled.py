@@ -14,6 +14,6 @@ def unmodelled(machine: Machine) -> tuple[str, ...]:
             told.append(f"core_kinds.{name}.cell.drift_exponent has no effect yet")
         if cell.stuck_at_min or cell.stuck_at_max:
             told.append(f"core_kinds.{name}.cell.stuck_at_min and stuck_at_max have no effect yet")
-    if machine.package.chips > 1:
-        told.append("package.chips: programs use one chip yet")
+        if cell.endurance_writes is not None:
+            told.append(f"core_kinds.{name}.cell.endurance_writes has no effect yet")
     return tuple(told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from imccompiler.hardware.cores import of_cores
 from imccompiler.hardware.schema import Machine
 from imccompiler.program.artifact import GROUP_COLUMNS, TILE_COLUMNS, Program
 from imccompiler.program.isa import IMM, OP, Op
@@ -20,12 +21,7 @@ def tile_rectangles(program: Program, machine: Machine) -> Rectangles:
     """The cells of every tile."""
     tiles = program.tiles.astype(np.int64)
     core = tiles[:, TILE["core"]]
-    per_weight = np.array(
-        [
-            machine.core_kinds[k].columns_per_weight(program.weight_bits)
-            for k in machine.kind_of_core()
-        ]
-    )
+    per_weight = of_cores(machine, lambda kind: kind.columns_per_weight(program.weight_bits))
     row, line = tiles[:, TILE["row_offset"]], tiles[:, TILE["column_offset"]]
     lines = tiles[:, TILE["columns"]] * per_weight[core]
     return np.stack(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.errors import DoesNotFitError, ProgramError
+from imccompiler.hardware.cores import of_cores
 from imccompiler.hardware.schema import Machine
 from imccompiler.program import tiles as t
 from imccompiler.program.artifact import Port, Program
@@ -75,14 +76,13 @@ def _check_shapes(program: Program) -> None:
 def _check_capacity(program: Program, machine: Machine) -> None:
     if program.core_count > machine.core_count:
         _too_much("cores", program.core_count, machine.core_count, "cores")
-    kinds = [machine.core_kinds[k] for k in machine.kind_of_core()[: program.core_count]]
-    room = np.array([k.local_memory.kib * 1024 for k in kinds])
+    room = of_cores(machine, lambda kind: kind.local_memory.kib * 1024)
     _check_each_core("local memory", program.local_bytes, room, "bytes")
     crossbars = np.zeros(program.core_count, np.int64)
     cores = program.tiles[:, t.TILE["core"]]
     _require(cores, (cores >= 0) & (cores < program.core_count), "tile", "names no core")
     np.maximum.at(crossbars, cores, program.tiles[:, t.TILE["crossbar"]] + 1)
-    _check_each_core("crossbars", crossbars, np.array([k.crossbars for k in kinds]), "crossbars")
+    _check_each_core("crossbars", crossbars, of_cores(machine, lambda k: k.crossbars), "crossbars")
     memory = machine.chip.global_memory.kib * 1024
     if program.global_bytes > memory:
         _too_much("global memory", program.global_bytes, memory, "bytes")
@@ -91,7 +91,7 @@ def _check_capacity(program: Program, machine: Machine) -> None:
 def _check_each_core(
     what: str, demand: NDArray[np.int64], capacity: NDArray[np.int64], unit: str
 ) -> None:
-    over = np.flatnonzero(demand > capacity)
+    over = np.flatnonzero(demand > capacity[: len(demand)])
     if len(over):
         core = int(over[0])
         _too_much(what, int(demand[core]), int(capacity[core]), unit, f"core {core}")
@@ -200,7 +200,7 @@ def _check_row_blocks(program: Program, machine: Machine) -> None:
     _require(tile, follows[block], "tile", "leaves a gap among its group's inputs")
     driven = np.bincount(group, rows[first], len(groups))
     _require(groups, driven == groups[:, t.ROWS], "group", "has inputs without a tile")
-    adds = np.array([machine.core_kinds[k].sums_row_blocks for k in machine.kind_of_core()])
+    adds = of_cores(machine, lambda kind: kind.sums_row_blocks)
     able = (np.bincount(group, minlength=len(groups)) == 1) | adds[groups[:, t.CORE]]
     _require(groups, able, "group", "has several row blocks, which its core does not add")
     on_crossbars = np.unique(np.stack([block, tile[:, column["crossbar"]]], axis=1), axis=0)[:, 0]
@@ -235,8 +235,8 @@ def _check_tiles(program: Program, machine: Machine) -> None:
         end = tile[:, column[start]] + tile[:, column[extent]]
         _require(tile, end <= shapes[matrix, axis], "tile", "reaches beyond its matrix")
     rectangles = t.tile_rectangles(program, machine)
-    kinds = [machine.core_kinds[k].crossbar for k in machine.kind_of_core()]
-    limits = np.array([(x.rows, x.columns) for x in kinds])[rectangles[:, 0]]
+    sizes = of_cores(machine, lambda kind: (kind.crossbar.rows, kind.crossbar.columns))
+    limits = sizes[rectangles[:, 0]]
     fits = (rectangles[:, 3] <= limits[:, 0]) & (rectangles[:, 5] <= limits[:, 1])
     _require(tile, fits, "tile", "reaches beyond its crossbar")
     _check_overlaps(program, rectangles)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 
+from imccompiler.hardware.cores import of_cores
 from imccompiler.hardware.schema import Machine
 from imccompiler.ir import decisions as d
 from imccompiler.ir.decision import Decision
@@ -45,8 +46,7 @@ def crossbar_use(module: ModuleOp, program: Program, machine: Machine) -> Crossb
     Zeros that fill a packed block up hold no weight of the network.
     """
     used = np.unique(program.tiles[:, [_CORE, _CROSSBAR]], axis=0)
-    kinds = [machine.core_kinds[kind] for kind in machine.kind_of_core()]
-    cells = np.array([kind.crossbar.rows * kind.crossbar.columns for kind in kinds])
+    cells = of_cores(machine, lambda kind: kind.crossbar.rows * kind.crossbar.columns)
     scheme = CellScheme.of(machine.main_kind, program.weight_bits)
     weights = sum(
         prod(shape_of(op.weight)) * (op.replication.copies if op.replication else 1)
@@ -57,7 +57,7 @@ def crossbar_use(module: ModuleOp, program: Program, machine: Machine) -> Crossb
     return Crossbars(
         counting=machine.crossbar_count,
         used=len(used),
-        available=sum(kind.crossbars for kind in kinds),
+        available=int(of_cores(machine, lambda kind: kind.crossbars).sum()),
         cell_utilisation=weights * scheme.columns_per_weight / held if held else 0.0,
     )
 

@@ -65,13 +65,16 @@ class Crossbars:
         self._mode: Mode = mode
         self._seed, self._sample = seed, sample
         self._index = {(g[CORE], g[GROUP]): i for i, g in enumerate(program.groups.tolist())}
+        cores = program.groups[:, CORE]
+        self._of_core = np.argsort(cores, kind="stable")
+        self._starts = np.searchsorted(cores[self._of_core], np.arange(program.core_count + 1))
         self._shared: dict[Any, Product] = {}
         self._by_group: dict[tuple[int, int], Product | None] = {}
 
     def sizes(self, core: int) -> NDArray[np.int64]:
         """Rows and outputs of each group of a core, shape (groups, 2); no such group: zeros."""
         groups = self._program.groups
-        of_core = groups[groups[:, CORE] == core]
+        of_core = groups[self._of_core[self._starts[core] : self._starts[core + 1]]]
         sizes = np.zeros((int(of_core[:, GROUP].max(initial=-1)) + 1, 2), np.int64)
         sizes[of_core[:, GROUP]] = of_core[:, [ROWS, OUTPUTS]]
         return sizes

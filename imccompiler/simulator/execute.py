@@ -17,7 +17,7 @@ from threadpoolctl import ThreadpoolController
 from imccompiler.errors import ProgramError, UserInputError
 from imccompiler.hardware.schema import Machine
 from imccompiler.program.artifact import Port, Program
-from imccompiler.program.isa import IMM, OP, REGISTERS, Op
+from imccompiler.program.isa import COLUMNS, IMM, OP, REGISTERS, Op
 from imccompiler.program.validate import check_registers
 from imccompiler.simulator import core as c
 from imccompiler.simulator.crossbars import Crossbars, Mode, Residency
@@ -58,7 +58,11 @@ class Executor:
         bounds = zip(program.core_start[:-1], program.core_start[1:], strict=True)
         streams = [np.array(program.code[begin:end], np.int32) for begin, end in bounds]
         self._rows = [stream.tolist() for stream in streams]
-        self._cores = [self._fresh(core, stream) for core, stream in enumerate(streams)]
+        idle = _fresh(np.zeros((0, len(COLUMNS)), np.int32), np.zeros((0, 2), np.int64))
+        self._cores = [
+            _fresh(stream, self.crossbars.sizes(core)) if len(stream) else idle
+            for core, stream in enumerate(streams)
+        ]
         self._memories: list[NDArray[np.uint8]] = []
 
     def run(
@@ -96,20 +100,6 @@ class Executor:
             run.finish()
         return {p.name: run.global_memory.read_port(p) for p in self.program.outputs}
 
-    def _fresh(self, core: int, stream: NDArray[np.int32]) -> c.CoreArrays:
-        """A core before time zero, without memory."""
-        vectors = (stream[:, OP] >= Op.VVADD) & (stream[:, OP] <= Op.VVACC)
-        longest = int(stream[vectors, IMM].max(initial=1))
-        return c.CoreArrays(
-            code=stream,
-            groups=self.crossbars.sizes(core),
-            state=np.zeros(c.STATE_SIZE, np.int64),
-            registers=np.zeros(REGISTERS, np.int32),
-            memory=np.zeros((0, 0), np.uint8),
-            defined=np.zeros(0, np.uint8),
-            scratch=np.zeros((2, max(1, longest)), np.int64),
-        )
-
     def _start(self, images: int) -> list[c.CoreArrays]:
         """All cores before time zero.
 
@@ -125,12 +115,29 @@ class Executor:
                 memory=memory,
                 defined=np.zeros(memory.shape[1], np.uint8),
             )
+            if len(core.code) or memory.size
+            else core
             for core, memory in zip(self._cores, self._memories, strict=True)
         ]
         for core, address, values in self.program.images:
             cores[core].memory[:, address : address + len(values)] = values
             cores[core].defined[address : address + len(values)] = 1
         return cores
+
+
+def _fresh(stream: NDArray[np.int32], groups: NDArray[np.int64]) -> c.CoreArrays:
+    """A core before time zero, without memory."""
+    vectors = (stream[:, OP] >= Op.VVADD) & (stream[:, OP] <= Op.VVACC)
+    longest = int(stream[vectors, IMM].max(initial=1))
+    return c.CoreArrays(
+        code=stream,
+        groups=groups,
+        state=np.zeros(c.STATE_SIZE, np.int64),
+        registers=np.zeros(REGISTERS, np.int32),
+        memory=np.zeros((0, 0), np.uint8),
+        defined=np.zeros(0, np.uint8),
+        scratch=np.zeros((2, max(1, longest)), np.int64),
+    )
 
 
 def _batch_size(program: Program, inputs: Mapping[str, NDArray[Any]]) -> int:

@@ -77,7 +77,7 @@ class Run:
 
     def finish(self) -> None:
         """Run all cores to their ends."""
-        ready = deque(range(len(self.cores)))
+        ready = deque(core for core, rows in enumerate(self.rows) if rows)
         blocked: dict[int, Blocked] = {}
         while ready:
             core = ready.popleft()

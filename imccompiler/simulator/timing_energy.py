@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.cost import energy
-from imccompiler.cost.network import hops_between
+from imccompiler.cost.places import Places
 from imccompiler.cost.timing import CoreTiming
 from imccompiler.hardware.schema import CoreKind, Machine
 from imccompiler.program.artifact import Program
@@ -55,9 +55,10 @@ def messages_pj(program: Program, machine: Machine, index: Ints, core: Ints) -> 
         Shape (n,).
     """
     op, size, to = program.code[index][:, [OP, IMM, AUX]].astype(np.int64).T
-    away = hops_between(machine, core, to)
-    one = energy.message_pj(machine, 1, away)["noc"]
-    return np.where(op == Op.SEND, energy.send_pj(machine, size, away)["noc"], one)
+    places = Places.of(machine)
+    away = places.hops(core, to), places.links(core, to)
+    one = energy.message_pj(machine, 1, *away)["noc"]
+    return np.where(op == Op.SEND, energy.send_pj(machine, size, *away)["noc"], one)
 
 
 def _parts(

@@ -1,4 +1,4 @@
-"""The events of the timing kernel: a binary heap of times shifted by ACTOR_BITS, plus the actor.
+"""The events of the timing kernel: a binary heap of times with the actor in the lowest bits.
 
 Compiled into `timing_kernel.py`: see the note in `timing_records.py`.
 """
@@ -24,7 +24,7 @@ def compiled(function: F) -> F:
 
 @compiled
 def _wake(m: Memory, time: int, actor: int) -> None:
-    heap, key = m[r.HEAP], (time << r.ACTOR_BITS) + actor
+    heap, key = m[r.HEAP], (time << m[r.ACTOR_BITS]) + actor
     i = m[r.HEAP_SIZE]
     m[r.HEAP_SIZE] = i + 1
     while i > 0:

@@ -46,15 +46,15 @@ def start(m: Memory) -> None:
 @compiled
 def run(m: Memory) -> int:
     """Handle events until none is left, or room or a rule is missing."""
-    cores, groups = m[r.CORE_COUNT], m[r.GROUP_COUNT]
+    cores, groups, bits = m[r.CORE_COUNT], m[r.GROUP_COUNT], m[r.ACTOR_BITS]
     while m[r.HEAP_SIZE] > 0:
         if m[r.FREE_ITEMS] < 2:
             return r.MORE_ITEMS
         if m[r.LOG_END] > 0 and m[r.LOG] + 2 * r.LOG_SIZE > m[r.LOG_END]:
             return r.MORE_LOG
         key = pop(m)
-        now, actor = key >> r.ACTOR_BITS, key & ((1 << r.ACTOR_BITS) - 1)
-        if now >= r.LAST_PS:
+        now, actor = key >> bits, key & ((1 << bits) - 1)
+        if now >> (r.TIME_BITS - bits) > 0:
             return r.TOO_LONG
         if actor < 3 * cores:
             c = m[r.CORES] + actor % cores * m[r.CORE_SIZE]
@@ -347,20 +347,20 @@ def _end_product(m: Memory, group: int, now: int) -> None:
 def _start_transfer(m: Memory, c: int, op: int, now: int) -> None:
     slot = m[c + r.TRANSFER_SLOT]
     instruction, row = m[slot + r.INSTRUCTION], m[slot + r.ROW]
-    peer = m[instruction + r.TARGET]
+    peer, flit = m[instruction + r.TARGET], m[instruction + r.FLIT_PS]
     if op == _LD:
         _post(m, c, now, r.GLOBAL, r.NOTHING, 0, m[row + r.TRAVEL_PS], 0)
     elif op == _ST:
         wake_transfer(m, c, _port(m, c, now, m[row + r.READ_PS]))
     elif op == _SEND:
-        _post(m, c, now, r.READY, peer, 0, _flit(m, c, peer), m[c + r.PERIOD_PS])
+        _post(m, c, now, r.READY, peer, 0, flit, m[c + r.PERIOD_PS])
     elif op == _RECV:
         m[c + r.RECEIVE_FROM] = peer
         if m[peer + r.READY_AT] == c:
             m[peer + r.READY_AT] = r.NOTHING
-            _post(m, c, now, r.GO, peer, 0, _flit(m, c, peer), 0)
+            _post(m, c, now, r.GO, peer, 0, flit, 0)
     elif op == _SYNC:
-        _post(m, c, now, r.EVENT, peer, m[instruction + IMM], _flit(m, c, peer), 0)
+        _post(m, c, now, r.EVENT, peer, m[instruction + IMM], flit, 0)
         _end_transfer(m, c, now + 2 * m[c + r.PERIOD_PS])
     elif op == _WAIT:
         m[c + r.WAIT_EVENT], m[c + r.WAIT_COUNT] = m[instruction + IMM], peer
@@ -382,7 +382,8 @@ def _continue_transfer(m: Memory, c: int, now: int) -> None:
         _post(m, c, now, r.GLOBAL, r.NOTHING, 0, m[row + r.TRAVEL_PS], 0)
     else:
         peer = m[instruction + r.TARGET]
-        _post(m, c, now, r.DATA, peer, 0, m[row + r.FLITS] * _flit(m, c, peer), 0)
+        travel = m[row + r.FLITS] * m[instruction + r.FLIT_PS]
+        _post(m, c, now, r.DATA, peer, 0, travel, 0)
 
 
 @compiled
@@ -401,11 +402,6 @@ def _try_wait(m: Memory, c: int, now: int) -> None:
 
 
 # the switch of a core: a queue, one item under way at a time
-
-
-@compiled
-def _flit(m: Memory, c: int, peer: int) -> int:
-    return m[m[r.FLITS_PS] + m[c + r.NUMBER] * m[r.CORE_COUNT] + m[peer + r.NUMBER]]
 
 
 @compiled
@@ -445,7 +441,8 @@ def _arrive(m: Memory, c: int, now: int) -> None:
     m[r.FREE_ITEMS] += 1
     if kind == r.READY:
         if m[peer + r.RECEIVE_FROM] == c:
-            _post(m, peer, now, r.GO, c, 0, _flit(m, peer, c), 0)
+            receives = m[m[peer + r.TRANSFER_SLOT] + r.INSTRUCTION]
+            _post(m, peer, now, r.GO, c, 0, m[receives + r.FLIT_PS], 0)
         else:
             m[c + r.READY_AT] = peer
     elif kind == r.GO:

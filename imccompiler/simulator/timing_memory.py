@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from imccompiler.cost.machine import MachineTiming
+from imccompiler.cost.network import NetworkTiming
+from imccompiler.cost.rounding import picoseconds
+from imccompiler.hardware.cores import of_cores
 from imccompiler.hardware.schema import Machine
 from imccompiler.program.artifact import Program
 from imccompiler.program.isa import COLUMNS, LAYER, OP, Op
 from imccompiler.program.tiles import CORE, TILE, group_of_tiles
 from imccompiler.simulator import timing_records as r
-from imccompiler.simulator.timing_code import layer_of_instruction
+from imccompiler.simulator.timing_code import core_of_instruction, layer_of_instruction
 from imccompiler.simulator.timing_tables import CostTables
 
 Ints = NDArray[np.int64]
@@ -33,15 +35,13 @@ class Memory:
     ) -> None:
         self.log: list[Ints] = []
         cores, groups = program.core_count, len(program.groups)
-        kinds = [machine.core_kinds[name] for name in machine.kind_of_core()[:cores]]
-        rob_size = np.array([kind.rob_size for kind in kinds], np.int64)
+        rob_size = of_cores(machine, lambda kind: kind.rob_size)[:cores]
         core_size = r.ROB + int(rob_size.max(initial=1)) * r.ENTRY_SIZE
         sharing_start, sharing = _sharing(program)
         sizes = {
             "cores": cores * core_size,
             "groups": groups * r.GROUP_SIZE,
             "sharing": len(sharing),
-            "flits": cores * cores,
             "code": len(program.code) * r.INSTRUCTION_SIZE,
             "costs": costs.costs.size,
             "spans": 2 * (len(program.layers) + 1),
@@ -60,9 +60,7 @@ class Memory:
         self._fill_header(cores, groups, images, events=events)
         self._fill_cores(program, machine, rob_size)
         self._fill_groups(program, sharing_start, sharing)
-        self._fill_code(program, costs)
-        times = MachineTiming.of(machine)
-        self.part("flits")[:] = times.network.core_flit_ps[:cores, :cores].reshape(-1)
+        self._fill_code(program, costs, NetworkTiming.of(machine))
         self.part("costs")[:] = costs.costs.reshape(-1)
         self.part("spans")[0::2] = r.NEVER
         self._link_items(self._start("items"), len(self.part("items")) // r.ITEM_SIZE)
@@ -112,7 +110,7 @@ class Memory:
             r.CORE_SIZE: self._core_size,
             r.GROUPS: self._start("groups"),
             r.GROUP_COUNT: groups,
-            r.FLITS_PS: self._start("flits"),
+            r.ACTOR_BITS: (5 * cores + groups).bit_length(),
             r.SPANS_PS: self._start("spans"),
             r.IMAGE_ENDS_PS: self._start("image_ends"),
             r.IMAGES: images,
@@ -123,13 +121,14 @@ class Memory:
             self.words[word] = value
 
     def _fill_cores(self, program: Program, machine: Machine, rob_size: Ints) -> None:
-        times, cores = MachineTiming.of(machine), self.cores
-        kinds = [machine.core_kinds[name] for name in times.core_kinds[: len(cores)]]
+        cores = self.cores
         stream = self._start("code") + program.core_start * r.INSTRUCTION_SIZE
         cores[:, r.NUMBER] = np.arange(len(cores))
-        cores[:, r.PERIOD_PS] = [times.core(c).period_ps for c in range(len(cores))]
+        period_ps = of_cores(machine, lambda kind: picoseconds(kind.period_ns))
+        cores[:, r.PERIOD_PS] = period_ps[: len(cores)]
         cores[:, r.ROB_SIZE] = rob_size
-        cores[:, r.ORDERS_WRITES] = [kind.hazards == "exact" for kind in kinds]
+        exact = of_cores(machine, lambda kind: kind.hazards == "exact")
+        cores[:, r.ORDERS_WRITES] = exact[: len(cores)]
         cores[:, r.FIRST] = cores[:, r.PC] = stream[:-1]
         cores[:, r.END] = stream[1:]
         cores[:, r.WAIT_EVENT] = r.NO_EVENT
@@ -141,7 +140,7 @@ class Memory:
         groups[:, r.SHARING_END] = self._start("sharing") + sharing_start[1:]
         self.part("sharing")[:] = self._start("groups") + sharing * r.GROUP_SIZE
 
-    def _fill_code(self, program: Program, costs: CostTables) -> None:
+    def _fill_code(self, program: Program, costs: CostTables, network: NetworkTiming) -> None:
         code, op = self.code, program.code[:, OP]
         code[:, : len(COLUMNS)] = program.code
         code[:, LAYER] = layer_of_instruction(program)
@@ -149,9 +148,11 @@ class Memory:
         target, drives = costs.target.copy(), (op == Op.MVMUL) | (op == Op.MVWR)
         target[drives] = self._start("groups") + target[drives] * r.GROUP_SIZE
         target[op == Op.SETBW] *= r.COST_SIZE
-        names_core = np.isin(op, _PEERS)
-        target[names_core] = self._core_address(target[names_core])
+        names_core = np.flatnonzero(np.isin(op, _PEERS))
+        own, other = core_of_instruction(program)[names_core], target[names_core]
+        target[names_core] = self._core_address(other)
         code[:, r.TARGET] = target
+        code[names_core, r.FLIT_PS] = network.flit_ps(own, other)
 
     def _core_address(self, number: NDArray[np.integer]) -> Ints:
         return self._start("cores") + number.astype(np.int64) * self._core_size

@@ -6,11 +6,10 @@ its cached code (`__pycache__/timing_*.nb*`) must be deleted.
 
 from __future__ import annotations
 
-from imccompiler.program.isa import COLUMNS, MAX_LOOP_DEPTH, REGISTERS
+from imccompiler.program.isa import AUX, COLUMNS, MAX_LOOP_DEPTH, REGISTERS
 
 NEVER = 1 << 62  # a time that is not known yet
-ACTOR_BITS = 20
-LAST_PS = 1 << (62 - ACTOR_BITS)  # 4.4 seconds
+TIME_BITS = 62  # of an event, its actor included
 NOTHING = 0  # the address of no record
 EVENTS = 32  # counted events of a core
 
@@ -18,7 +17,7 @@ EVENTS = 32  # counted events of a core
 FINISHED, MORE_ITEMS, MORE_LOG, NO_WIDTHS, TOO_LONG = range(5)
 
 # the header
-CORES, CORE_COUNT, CORE_SIZE, GROUPS, GROUP_COUNT, FLITS_PS, SPANS_PS, IMAGE_ENDS_PS = range(8)
+CORES, CORE_COUNT, CORE_SIZE, GROUPS, GROUP_COUNT, ACTOR_BITS, SPANS_PS, IMAGE_ENDS_PS = range(8)
 IMAGES, HEAP, HEAP_SIZE, FREE_ITEM, FREE_ITEMS, GLOBAL_FREE_PS, LOG, LOG_END = range(8, 16)
 FAULT, HEADER_SIZE = range(16, 18)
 
@@ -50,7 +49,9 @@ GROUP_CORE, GROUP_SLOT, GROUP_FREE_PS, SHARING, SHARING_END, GROUP_SIZE = range(
 
 # an instruction: its columns; its row of costs for no width pair; TARGET: of `mvmul` and `mvwr`
 # the group, of messages the other core, of `wait` the count, of `setbw` the offset of its pair's
-# row; how often it was run
+# row; how often it was run. What `aux` says of the other core stands in TARGET: FLIT_PS takes its
+# place, the latency of a flit to there
+FLIT_PS = AUX
 COST_ROW, TARGET, RUNS, INSTRUCTION_SIZE = range(len(COLUMNS), len(COLUMNS) + 4)
 
 # a row of costs; FROM: the column of a register, or AT_ZERO; EXTENT: what to add for the last

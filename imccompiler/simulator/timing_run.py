@@ -66,7 +66,8 @@ def run(program: Program, machine: Machine, costs: CostTables, *, images: int, e
                 where=where(program, memory.index_of(int(memory.words[r.FAULT]))),
             )
         else:
-            raise ProgramError(f"runs for more than {r.LAST_PS / 1e12:.1f} simulated seconds")
+            last_ps = 1 << (r.TIME_BITS - int(memory.words[r.ACTOR_BITS]))
+            raise ProgramError(f"runs for more than {last_ps / 1e12:.1f} simulated seconds")
     timing_kernel.retire_all(memory.words)
     memory.take_log()
     _check_finished(program, memory, images)

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.cost import energy
-from imccompiler.cost.machine import MachineTiming
 from imccompiler.cost.network import NetworkTiming
 from imccompiler.cost.timing import CoreTiming
+from imccompiler.hardware.cores import kind_numbers
 from imccompiler.hardware.schema import CoreKind, Machine
 from imccompiler.program.artifact import Function, Program
 from imccompiler.program.isa import AUX, IMM, OP, RD, RS1, RS2, Op
@@ -68,8 +68,7 @@ def build(program: Program, machine: Machine) -> CostTables:
     target = np.where(groups >= 0, groups, aux)
     target[sets_widths] = set_pair.reshape(-1) + 1
 
-    names = tuple(machine.core_kinds)
-    kind = np.array([names.index(name) for name in machine.kind_of_core()])[core]
+    kinds, kind = tuple(machine.core_kinds.values()), kind_numbers(machine)[core]
     calls = (op == Op.VFUN) * (aux + 1)
     size = np.where(groups >= 0, groups, imm)
     acts = op >= Op.MVMUL
@@ -79,13 +78,13 @@ def build(program: Program, machine: Machine) -> CostTables:
 
     costs = np.zeros((len(shapes) + 1, len(pairs), r.COST_SIZE), np.int64)
     costs[:, :, [r.READ1_EXTENT, r.READ2_EXTENT, r.WRITE_EXTENT]] = r.NO_RANGE
-    times = MachineTiming.of(machine)
+    network = NetworkTiming.of(machine)
     for number, code_of_op in np.unique(shapes[:, :2], axis=0).tolist():
         chosen = 1 + np.flatnonzero((shapes[:, 0] == number) & (shapes[:, 1] == code_of_op))
         block = _Block(
-            kind=machine.core_kinds[names[number]],
-            core=CoreTiming.of(machine.core_kinds[names[number]], program.weight_bits),
-            network=times.network,
+            kind=kinds[number],
+            core=CoreTiming.of(kinds[number], program.weight_bits),
+            network=network,
             op=Op(code_of_op),
             pairs=pairs.astype(np.int64),
             costs=costs[chosen],

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imccompiler.hardware.cores import kind_numbers
 from imccompiler.hardware.schema import Machine
 from imccompiler.program.artifact import Program
 from imccompiler.program.isa import AUX, IMM, LAYER, MAX_LOOP_DEPTH, OP, Op
@@ -32,8 +33,6 @@ def tally(
         each, shape (forms,); instruction, core and runs of each `send` and `sync`, shape
         (3, messages).
     """
-    names = tuple(machine.core_kinds)
-    kinds = np.array([names.index(name) for name in machine.kind_of_core()])
     code = np.asarray(program.code)
     table = np.full(max(1024, 1 << (2 * len(code)).bit_length()), -1, np.int32)
     forms = np.empty((len(code), FORM_SIZE), np.int64)
@@ -42,7 +41,7 @@ def tally(
     known, sent = _tally(
         code,
         np.asarray(program.core_start),
-        kinds,
+        kind_numbers(machine),
         group_rows(program),
         len(program.layers),
         table,

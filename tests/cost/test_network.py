@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from imccompiler.cost.machine import MachineTiming
-from imccompiler.cost.network import hops
+from imccompiler.cost.places import Places
 from imccompiler.hardware.load import load, vary
 
 # PIMCOMP-NN at 2ed10c8, network file: ns of a flit between cores 1 to 22 hops apart
@@ -19,35 +19,62 @@ def pimcomp() -> MachineTiming:
     return MachineTiming.of(load("pimcomp"))
 
 
+def latencies(timing: MachineTiming) -> np.ndarray:
+    cores = np.arange(len(timing.core_kinds))
+    return timing.network.flit_ps(cores[:, None], cores)
+
+
 def test_latencies_are_those_of_the_judges_table(pimcomp: MachineTiming) -> None:
-    distance = hops(load("pimcomp"))
-    assert distance.shape == (144, 144)
-    table = np.array([0, *PIMCOMP_LATENCIES]) * 1000
-    apart = distance > 0
-    assert (pimcomp.network.core_flit_ps[apart] == table[distance[apart]]).all()
+    row, column = np.divmod(np.arange(144), 12)
+    distance = np.abs(row[:, None] - row) + np.abs(column[:, None] - column)
+    table = np.array([4, *PIMCOMP_LATENCIES]) * 1000
+    assert (latencies(pimcomp) == table[distance]).all()
     assert pimcomp.network.global_flit_ps == 15_000
 
 
-def test_hops_on_a_mesh_are_manhattan_distances() -> None:
-    distance = hops(vary(load("pimcomp"), {"chip.grid": [3, 4]}))
-    assert distance.shape == (12, 12)
-    assert distance[0].tolist() == [0, 1, 2, 3, 1, 2, 3, 4, 2, 3, 4, 5]
-    assert (distance == distance.T).all()
+@pytest.mark.parametrize(
+    ("preset", "overrides", "mean_ps"),
+    [
+        ("pimcomp", [], 25_166),
+        ("pimcomp", ["chip.cores.0.count=130"], 24_089),
+        ("pimcomp", ["chip.grid=[1,1]"], 4_000),
+        ("isaac", [], 35_794),
+        ("isaac", ["chip.cores.0.count=7"], 18_612),
+        ("isaac", ["noc.topology=bus"], 14_982),
+        ("isaac", ["package.chips=5", "noc.topology=bus"], None),
+        ("pimcomp", ["package.chips=5", "chip.grid=[3,4]", "chip.cores.0.count=9"], None),
+    ],
+)
+def test_the_mean_is_that_of_all_pairs(preset, overrides, mean_ps) -> None:
+    timing = MachineTiming.of(load(preset, overrides))
+    assert timing.network.mean_flit_ps == int(latencies(timing).mean())
+    assert mean_ps in (None, timing.network.mean_flit_ps)
 
 
-def test_hops_on_a_bus_are_one() -> None:
-    distance = hops(vary(load("pimcomp"), {"noc.topology": "bus", "chip.grid": [2, 2]}))
-    assert distance.tolist() == (1 - np.eye(4)).tolist()
+def test_a_link_between_chips_adds_to_a_flit() -> None:
+    chips = ["chip.grid=[6,12]", "package.chips=2", "package.link_ns_per_flit=80"]
+    one, two = (latencies(MachineTiming.of(load("pimcomp", o))) for o in ([], chips))
+    chip = np.arange(144) // 72
+    assert (two - one == 80_000 * (chip[:, None] != chip)).all()
 
 
-def test_a_chip_with_free_places_has_no_cores_there() -> None:
-    assert hops(load("pimcomp", ["chip.cores.0.count=13"])).shape == (13, 13)
+def test_no_table_of_all_pairs_is_kept() -> None:
+    machine = load("isaac", ["package.chips=600"])  # 100,800 cores
+    network = MachineTiming.of(machine).network
+    assert network.flit_ps(0, 1) == 15_000  # 12.5 + 2.7 ns
+    apart = Places.of(machine)
+    last = machine.core_count - 1
+    assert machine.package.grid == (25, 24)
+    assert apart.links(0, last) == 24 + 23
+    assert apart.hops(0, last) == (25 * 14 - 1) + (24 * 12 - 1)
+    assert network.flit_ps(0, last) == round(12.5 + 2.7 * 636 + 5 * 47) * 1000
+    assert sum(getattr(apart, name).nbytes for name in ("row", "column")) < 2e6
 
 
 def test_rounding_follows_the_clock() -> None:
     machine = vary(load("pimcomp"), {"core.period_ns": 4.0})
     network = MachineTiming.of(machine).network
-    assert network.core_flit_ps[0, 1] == 8000  # 7.1 ns in clocks of 4 ns
+    assert network.flit_ps(0, 1) == 8000  # 7.1 ns in clocks of 4 ns
     assert network.global_flit_ps == 16_000
 
 

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imccompiler.cost.places import Places
 from imccompiler.errors import PassError
 from imccompiler.hardware.load import load, vary
 from imccompiler.ir.decisions import Placement, Replication
 from imccompiler.ir.dialect import MatmulOp
+from imccompiler.passes import place
 from imccompiler.passes.blocks import layer_blocks, parts_of_copy
 from imccompiler.passes.place import Demand, NoRoom, misfit, place_parts
 
@@ -108,6 +110,46 @@ def test_fragments_are_not_called_a_lack_of_crossbars(small_machine, some_op):
     error = misfit(demands, failed, small_machine)
     assert "no core has room for a part of this layer" in str(error)
     assert "3 crossbars in one core needed, 2 available" in str(error)
+
+
+@st.composite
+def layers(draw):
+    """Copies of some parts each on a larger machine, with what its cores hold already."""
+    copies, sizes = draw(st.integers(1, 3)), draw(st.lists(st.integers(1, 4), min_size=1))
+    centre = draw(st.lists(st.tuples(*[st.floats(0, 1)] * 2), min_size=copies, max_size=copies))
+    return np.array(sizes * copies, np.int64), np.array(centre)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(layers(), min_size=1, max_size=4), st.integers(1, 8))
+def test_the_best_core_is_always_within_reach(some_op, drawn, crossbars):
+    """Placement that looks at cores nearby is that which looks at all of them."""
+    changes = {"core.crossbars": crossbars, "chip.grid": [5, 3], "package.chips": 5}
+    machine = vary(load("pimcomp"), changes)
+    demands = [Demand(some_op, sizes, centre, 1.5) for sizes, centre in drawn]
+    expected = place_parts(demands, machine)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place, "SCANNED", 0)
+        found = place_parts(demands, machine)
+    if isinstance(expected, NoRoom):
+        assert isinstance(found, NoRoom)
+        assert (found.crossbars, found.largest_free) == (expected.crossbars, expected.largest_free)
+        return
+    for one, other in zip(found.cores, expected.cores, strict=True):
+        assert one.tolist() == other.tolist()
+
+
+def test_few_cores_are_looked_at_on_a_large_machine():
+    machine = load("pimcomp", ["chip.grid=[300,300]"])
+    mesh = place._Mesh.of(np.full(90_000, 64), np.zeros(90_000), Places.of(machine))
+    away = np.abs((np.arange(300) + 0.5) / 300 - 0.4)
+    for _ in range(100):
+        mesh.take(mesh.best(8, away, away), 8)
+        rows, columns = mesh._reach(8, away, away)
+        assert (rows.stop - rows.start) * (columns.stop - columns.start) < 900
+    rows, columns = np.nonzero(mesh.taken)
+    assert len(rows) == 100
+    assert np.abs(rows - 119.5).max() + np.abs(columns - 119.5).max() < 20
 
 
 def test_a_layer_without_copies_is_refused(map_network, named_network):

@@ -9,7 +9,6 @@ import pytest
 
 import imccompiler
 from imccompiler.cost.energy import COMPONENTS
-from imccompiler.cost.network import hops, hops_between
 from imccompiler.hardware.load import load, vary
 from imccompiler.program.artifact import Function, Operand, Quantization
 from imccompiler.program.isa import AUX, IMM, LAYER, OP, Op
@@ -107,10 +106,3 @@ def test_memory_is_charged_for_every_run_of_nested_loops(make_program, text):
     spent = spent_pj(program, machine).sum(axis=0)[COMPONENTS.index("local_memory")]
     assert spent == pytest.approx(6 * expected)
     assert simulate(program, machine).energy_pj["local_memory"] == pytest.approx(6 * expected)
-
-
-@pytest.mark.parametrize("topology", ["mesh", "bus"])
-def test_hops_of_pairs_are_those_of_the_table(topology):
-    machine = vary(load("pimcomp"), {"noc.topology": topology})
-    a, b = np.random.default_rng(0).integers(0, machine.core_count, (2, 50))
-    np.testing.assert_array_equal(hops_between(machine, a, b), hops(machine)[a, b])
