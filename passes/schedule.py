@@ -127,10 +127,10 @@ def planned(context: CompileContext, module: ModuleOp) -> Planned:
     order = module.attributes.get(ORDER)
     if not isinstance(order, Order):
         raise PassError("the module has no order", hint="run `schedule` first")
-    built = build(context, module)
-    times = _times(context, module, built)
 
     def compute() -> Planned:
+        built = build(context, module)
+        times = _times(context, module, built)
         graph, cores = built.graph, context.machine.core_count
         sequence = order.tasks or list_order(
             graph, times, priorities(built, times, order.rule), cores, order.patience_ns
@@ -142,10 +142,10 @@ def planned(context: CompileContext, module: ModuleOp) -> Planned:
 
 def planned_bound(context: CompileContext, module: ModuleOp) -> Bound:
     """Lower bounds of the module's task graph."""
-    built, machine = build(context, module), context.machine
-    times = _times(context, module, built)
 
     def compute() -> Bound:
+        built, machine = build(context, module), context.machine
+        times = _times(context, module, built)
         if machine.main_kind.rob_size == 1:
             return serial_bound(built.graph, times, core_loads(built.graph, times, machine))
         return overlapping_bound(built.graph, unit_loads(built.graph, machine, built.functions))
