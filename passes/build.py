@@ -6,9 +6,11 @@ its input box, its windows, and the sum over row shares; a digital op becomes on
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 
@@ -31,7 +33,8 @@ from imccompiler.passes.gather import Gatherer
 from imccompiler.passes.geometry import Box, cut_grid
 from imccompiler.passes.layouts import assign_layouts
 from imccompiler.passes.moves import load_template, store_template, wait_template
-from imccompiler.passes.products import Product, build_product
+from imccompiler.passes.products import ConstantLoader, Product, build_product
+from imccompiler.passes.reloads import Reloader
 from imccompiler.passes.taskgraph import GraphBuilder, Kind, Side, TaskGraph
 from imccompiler.passes.values import Tiles, Value
 from imccompiler.program.artifact import Function, Port, Quantization
@@ -52,6 +55,7 @@ class PlacedPart:
     part: Part
     blocks: LayerBlocks
     first_group: int
+    segment: int = 0
 
 
 @dataclass(slots=True)
@@ -65,6 +69,7 @@ class Built:
     inputs: list[Port]
     outputs: list[Port]
     global_bytes: int
+    global_images: list[tuple[int, NDArray[np.uint8]]]
     values: dict[SSAValue, Value] = field(default_factory=dict[SSAValue, Value])
 
 
@@ -117,6 +122,11 @@ class _Builder:
         self._functions: list[Function] = []
         self._global_bytes = 0
         self._constant_bytes = self._constant_budget()
+        self._constants = ConstantLoader(self._graph, self._allocate_global)
+        self._reloads = Reloader(
+            self._machine, module, self._graph, context.store, self._allocate_global
+        )
+        self._placed: dict[Hashable, list[int]] = {}
         self._digital = DigitalBuilder(
             self._machine, self._graph, self._gatherer, self._values, self._functions, context.store
         )
@@ -144,15 +154,24 @@ class _Builder:
             self._inputs,
             self._outputs,
             self._global_bytes,
+            [*self._reloads.images, *self._constants.images],
             self._values,
         )
 
     def _constant_budget(self) -> int:
-        """Bytes that the constants of one part may take."""
+        """Bytes that the constants of one part may take.
+
+        Those of one segment are there together.
+        """
+        segments: dict[int, NDArray[np.int64]] = {}
         parts = np.zeros(self._machine.core_count, np.int64)
         for op in self._module.body.block.ops:
             if isinstance(op, MatmulOp) and op.placement is not None:
-                np.add.at(parts, np.array(op.placement.cores, np.int64), 1)
+                number = op.segment.number if op.segment is not None else 0
+                held = segments.setdefault(number, np.zeros_like(parts))
+                np.add.at(held, np.array(op.placement.cores, np.int64), 1)
+        for held in segments.values():
+            np.maximum(parts, held, out=parts)
         memory = self._kind.local_memory.kib * 1024
         return memory // (CONSTANT_SHARE * max(1, int(parts.max())))
 
@@ -253,10 +272,14 @@ class _Builder:
         copies = cut_grid(
             blocks.grouped(value.layout.whole), (replication.grid[0], replication.grid[1])
         )
-        groups = [
-            self._place_part(op, layer, blocks, parts[i % len(parts)], core)
-            for i, core in enumerate(placement.cores)
-        ]
+        key = (op.weight, op.tiling, replication, placement)
+        if key not in self._placed:  # else these weights stand there already
+            self._placed[key] = [
+                self._place_part(op, layer, blocks, parts[i % len(parts)], core)
+                for i, core in enumerate(placement.cores)
+            ]
+        groups = self._placed[key]
+        ready = self._reloads.load(layer, op, blocks, parts, groups)
         shape = len(copies), rows, columns
         product = Product(
             layer,
@@ -276,13 +299,18 @@ class _Builder:
             value,
             op.grain.pieces if op.grain else 1,
             self._constant_bytes,
+            ready.reshape(shape),
         )
-        build_product(product, self._graph, self._gatherer, self._context.store)
+        tasks, cores = build_product(
+            product, self._graph, self._gatherer, self._context.store, self._constants
+        )
+        self._reloads.used(cores, tasks)
 
     def _place_part(
         self, op: MatmulOp, layer: int, blocks: LayerBlocks, part: Part, core: int
     ) -> int:
         group = self._groups.get(core, 0)
         self._groups[core] = group + len(part.calls)
-        self._parts.append(PlacedPart(op, layer, core, part, blocks, group))
+        segment = op.segment.number if op.segment is not None else 0
+        self._parts.append(PlacedPart(op, layer, core, part, blocks, group, segment))
         return group

@@ -5,7 +5,9 @@ from __future__ import annotations
 from imccompiler.errors import DoesNotFitError
 
 
-def does_not_fit(demand: int, capacity: int, cores: int) -> DoesNotFitError:
+def does_not_fit(
+    demand: int, capacity: int, cores: int, layer: str | None = None
+) -> DoesNotFitError:
     """The error for too few crossbars, with the levers that would help."""
     per_core = capacity // max(cores, 1)
     return DoesNotFitError(
@@ -17,7 +19,9 @@ def does_not_fit(demand: int, capacity: int, cores: int) -> DoesNotFitError:
             f"use at least {-(-demand // max(per_core, 1))} cores (now {cores})",
             f"use at least {-(-demand // max(cores, 1))} crossbars a core (now {per_core})",
             "use cells with more bits, or fewer weight bits",
+            "use a machine with cell.rewritable: weights then come in segments",
         ),
+        where=layer,
     )
 
 

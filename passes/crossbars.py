@@ -42,8 +42,14 @@ def crossbar_tables(
                     matrices[name] = _matrix(placed, store, pack_number, block)
             tables[placed.layer, placed.part] = _part_tables(placed, layer, index)
     groups, tiles = _joined(parts, [tables[placed.layer, placed.part] for placed in parts])
+    # what is on a core together: the parts of one segment
+    segments = np.array([placed.segment for placed in parts], np.int64)
+    home = tiles[:, TILE["core"]] * (segments.max(initial=0) + 1)
+    home += np.repeat(segments, [len(tables[p.layer, p.part][1]) for p in parts])
     if machine.main_kind.rob_size == 1:
-        _share_crossbars(tiles, np.repeat(np.arange(len(groups)), groups[:, TILES]), machine)
+        _share_crossbars(tiles, np.repeat(np.arange(len(groups)), groups[:, TILES]), home, machine)
+    else:
+        tiles[:, TILE["crossbar"]] = np.arange(len(tiles)) - np.searchsorted(home, home)
     return groups, tiles, matrices
 
 
@@ -82,7 +88,7 @@ def _part_tables(placed: PlacedPart, layer: str, index: dict[str, int]) -> tuple
 
 
 def _joined(parts: Sequence[PlacedPart], tables: Sequence[tuple[Rows, Rows]]) -> tuple[Rows, Rows]:
-    """Groups and tiles of all parts, sorted by core, each part's where it stands."""
+    """Groups and tiles of all parts, sorted by core, on crossbars that are still to be chosen."""
     core = np.array([placed.core for placed in parts], np.int32)
     first_group = np.array([placed.first_group for placed in parts], np.int32)
     group_counts = [len(groups) for groups, _ in tables]
@@ -92,20 +98,21 @@ def _joined(parts: Sequence[PlacedPart], tables: Sequence[tuple[Rows, Rows]]) ->
     groups[:, CORE] = np.repeat(core, group_counts)
     groups[:, GROUP] += np.repeat(first_group, group_counts)
     groups[:, FIRST_TILE] += np.repeat(np.cumsum(tile_counts) - tile_counts, group_counts)
-    tiles[:, TILE["core"]] = of_tile = np.repeat(core, tile_counts)
-    tiles[:, TILE["crossbar"]] = np.arange(len(tiles)) - np.searchsorted(of_tile, of_tile)
+    tiles[:, TILE["core"]] = np.repeat(core, tile_counts)
     return groups, tiles
 
 
-def _share_crossbars(table: Rows, owner: NDArray[np.int64], machine: Machine) -> None:
-    """Pack the tiles of each core; `owner` is the group of each tile.
+def _share_crossbars(
+    table: Rows, owner: NDArray[np.int64], home: NDArray[np.int64], machine: Machine
+) -> None:
+    """Pack the tiles of each home; `owner` is the group of each tile.
 
     Many cores hold the same: they are packed once.
     """
     kind = machine.main_kind
     per_weight = kind.columns_per_weight(machine.weight_bits)
-    core, rows, columns = (table[:, TILE[n]] for n in ("core", "rows", "columns"))
-    first = np.flatnonzero(np.diff(core, prepend=-1))
+    rows, columns = table[:, TILE["rows"]], table[:, TILE["columns"]]
+    first = np.flatnonzero(np.diff(home, prepend=-1))
     counts = np.diff(first, append=len(table))
     group = owner - np.repeat(owner[first], counts)
     rectangles = np.column_stack([group, rows, columns * per_weight])

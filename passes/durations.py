@@ -171,6 +171,8 @@ class Durations:
         if op == Op.MVMUL:
             row_blocks, crossbars = groups[n]
             return core.mvmul_ps(widths[0], crossbars, widths[1], row_blocks)
+        if op == Op.MVWR:
+            return core.mvwr_ps()
         if op in FUNCTIONS:
             return self._function(self._functions[row[AUX]], n)
         if op < Op.LD:

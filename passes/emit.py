@@ -16,7 +16,7 @@ from imccompiler.passes.ragged import Ints, Lists, spread, starts_of
 from imccompiler.passes.schedule import Planned, planned
 from imccompiler.passes.taskgraph import TaskGraph
 from imccompiler.passes.template import NUMBER
-from imccompiler.program.artifact import Program
+from imccompiler.program.artifact import GLOBAL, Program
 from imccompiler.program.isa import COLUMNS, LAYER
 
 
@@ -39,9 +39,12 @@ class EmitPass(ImcPass):
         code, core_start = link(plan, places, context.machine.core_count)
         built = plan.built
         groups, tiles, matrices = crossbar_tables(built, context.machine, context.store)
-        images = tuple(
-            (int(built.graph.buffer_core[b]), int(places.address[b]), data)
-            for b, data in built.graph.constants.items()
+        images = (
+            *(
+                (int(built.graph.buffer_core[b]), int(places.address[b]), data)
+                for b, data in built.graph.constants.items()
+            ),
+            *((GLOBAL, address, data) for address, data in built.global_images),
         )
         context.program = Program(
             code=code,

@@ -1,4 +1,4 @@
-"""Templates that move boxes: copies, messages, fills, loads and stores; and one that waits."""
+"""Templates that move boxes and weights: copies, messages, fills, loads, stores; and that wait."""
 
 from __future__ import annotations
 
@@ -140,6 +140,26 @@ def wait_template(periods: int) -> Template:
     """Let so many periods pass."""
     b = TemplateBuilder(0)
     b.idle(periods)
+    return b.build()
+
+
+def fetch_template(address: int, size: int) -> Template:
+    """Load bytes that lie at `address` in the global memory."""
+    local, pair = 0, 2
+    b = TemplateBuilder(0)
+    b.point(local, 0)
+    high = (address + 2**31) >> 32  # so that the low half is an int32
+    b.constant(pair, high)
+    b.constant(pair + 1, address - (high << 32))
+    b.load(local, pair, size)
+    return b.build()
+
+
+def write_template(layer: int, groups: int) -> Template:
+    """Program so many crossbar groups from the task's number on."""
+    b = TemplateBuilder(layer)
+    for group in range(groups):
+        b.program(group)
     return b.build()
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import SSAValue
 
 from imccompiler.cost.places import Places
 from imccompiler.errors import DoesNotFitError, PassError
@@ -20,6 +21,7 @@ from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
 from imccompiler.passes.blocks import layer_blocks
 from imccompiler.passes.build import layer_name
 from imccompiler.passes.capacity import does_not_fit, no_room
+from imccompiler.passes.families import families, share
 from imccompiler.passes.geometry import Box, Layout, cut
 from imccompiler.passes.layouts import assign_layouts
 from imccompiler.passes.spread import Spread, copies_busy_ns, spread
@@ -88,11 +90,11 @@ class PlacePass(ImcPass):
         """Place layer after layer."""
         began = time.perf_counter()
         machine = context.machine
-        ops = [op for op in module.body.block.ops if isinstance(op, MatmulOp)]
-        placed = context.analysis(PLACED, module, lambda: _place_all(ops, context, module))
-        for op, cores in zip(ops, placed.cores, strict=True):
-            if op.placement is None:
-                op.properties["placement"] = Placement(tuple(cores.tolist()))
+        placed = context.analysis(PLACED, module, lambda: _place_all(context, module))
+        for family, cores in zip(families(module), placed.cores, strict=True):
+            if family[0].placement is None:
+                family[0].properties["placement"] = Placement(tuple(cores.tolist()))
+            share(family, "placement")
         busiest = float(placed.load_ns.max(initial=0.0))
         mean = float(placed.load_ns.sum()) / machine.core_count
         seconds = time.perf_counter() - began
@@ -101,7 +103,7 @@ class PlacePass(ImcPass):
         )
 
 
-def _place_all(ops: Sequence[MatmulOp], context: CompileContext, module: ModuleOp) -> Placed:
+def _place_all(context: CompileContext, module: ModuleOp) -> Placed:
     """Where the parts of a module's layers go if `replicate` has not found that out.
 
     Raises:
@@ -109,25 +111,48 @@ def _place_all(ops: Sequence[MatmulOp], context: CompileContext, module: ModuleO
         DoesNotFitError: A part finds no room.
     """
     layouts = assign_layouts(module)
-    replications: list[Replication] = []
-    for op in ops:
-        if op.replication is None:
-            raise PassError("has no copies", where=layer_name(op), hint="run `replicate`")
-        replications.append(op.replication)
-    demands = demands_of(ops, replications, [layouts[op.result] for op in ops], context)
-    placed = place_parts(demands, context.machine)
-    if isinstance(placed, NoRoom):
-        raise misfit(demands, placed, context.machine)
-    return placed
+    parts: list[Placed] = []
+    for together in by_segment(module):
+        replications: list[Replication] = []
+        for op in [family[0] for family in together]:
+            if op.replication is None:
+                raise PassError("has no copies", where=layer_name(op), hint="run `replicate`")
+            replications.append(op.replication)
+        demands = demands_of(together, replications, layouts, context)
+        placed = place_parts(demands, context.machine)
+        if isinstance(placed, NoRoom):
+            raise misfit(demands, placed, context.machine)
+        parts.append(placed)
+    return joined(parts, context.machine)
+
+
+def by_segment(module: ModuleOp) -> list[list[list[MatmulOp]]]:
+    """The families of each segment, in the order of the segments; all if there are none."""
+    segments: dict[int, list[list[MatmulOp]]] = {}
+    for family in families(module):
+        segment = family[0].segment
+        segments.setdefault(segment.number if segment is not None else 0, []).append(family)
+    return [segments[number] for number in sorted(segments)]
+
+
+def joined(parts: Sequence[Placed], machine: Machine) -> Placed:
+    """Placements of segments one after the other."""
+    cores = [cores for part in parts for cores in part.cores]
+    free = np.full(machine.core_count, machine.main_kind.crossbars, np.int64)
+    load = np.zeros(machine.core_count)
+    for part in parts:
+        np.minimum(free, part.free, out=free)
+        load += part.load_ns
+    return Placed(cores, free, load)
 
 
 def demands_of(
-    ops: Sequence[MatmulOp],
+    together: Sequence[Sequence[MatmulOp]],
     replications: Sequence[Replication],
-    layouts: Sequence[Layout],
+    layouts: Mapping[SSAValue, Layout],
     context: CompileContext,
 ) -> list[Demand]:
-    """What layers need of the cores if they are replicated so.
+    """What families of layers need of the cores if they are replicated so.
 
     Raises:
         PassError: A layer is not quantised or not tiled.
@@ -135,16 +160,18 @@ def demands_of(
     copies: list[Spread] = []
     outputs: list[Box] = []
     integers: list[IntegerMatmul] = []
-    for op, r, layout in zip(ops, replications, layouts, strict=True):
+    ops = [family[0] for family in together]
+    for op, r in zip(ops, replications, strict=True):
         if op.tiling is None or op.integer is None:
             raise PassError("is not tiled", where=layer_name(op), hint="run `partition`")
         bits, pack = op.integer.weight_bits, op.tiling.pack
         blocks = layer_blocks(op, context.machine, bits, pack, r.unroll)
         copies.append(spread(blocks, r.row_split, r.column_split))
-        outputs.append(blocks.grouped(layout.whole))
+        outputs.append(blocks.grouped(layouts[op.result].whole))
         integers.append(op.integer)
     grids = [r.grid for r in replications]
     busy = copies_busy_ns(copies, outputs, grids, integers, context)
+    busy = [ns * len(family) for ns, family in zip(busy, together, strict=True)]
     return [
         _demand(op, copy, _centres(whole, grid), time_ns)
         for op, copy, whole, grid, time_ns in zip(ops, copies, outputs, grids, busy, strict=True)
@@ -169,12 +196,15 @@ def misfit(demands: Sequence[Demand], failed: NoRoom, machine: Machine) -> DoesN
 
 
 def place_parts(demands: Sequence[Demand], machine: Machine) -> Placed | NoRoom:
-    """Cores of all parts, or the part that finds no room.
+    """Cores of all parts, which are on the chip together, or the part that finds no room.
 
     Raises:
         PassError: A placement that stands asks too much of a core.
     """
     free = np.full(machine.core_count, machine.main_kind.crossbars, np.int64)
+    segment = demands[0].op.segment if demands else None
+    if segment is not None:
+        free[: segment.first] = free[segment.first + segment.cores :] = 0
     load = np.zeros(machine.core_count)
     cores: list[NDArray[np.int64]] = [np.zeros(0, np.int64)] * len(demands)
     places = Places.of(machine)

@@ -8,7 +8,7 @@ gets the others' sums of it, adds and completes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,8 +30,9 @@ from imccompiler.passes.compute import (
 from imccompiler.passes.encoding import encode
 from imccompiler.passes.gather import Gatherer, Requests
 from imccompiler.passes.geometry import Box, cut_rows_first
+from imccompiler.passes.moves import fetch_template
 from imccompiler.passes.ragged import Ints, Lists, distinct, rows_of, spread
-from imccompiler.passes.taskgraph import GraphBuilder, Kind, Sides
+from imccompiler.passes.taskgraph import GraphBuilder, Kind, Side, Sides
 from imccompiler.passes.template import Template
 from imccompiler.passes.values import Done, Tiles, Value
 from imccompiler.program.isa import byte_width
@@ -53,6 +54,8 @@ class Product:
         source, value: Input and output.
         pieces: Pieces of a tile whose sums are whole on one core.
         constant_bytes: What the constants of a part may take of a local memory.
+        ready: The task after which a part's weights are on its crossbars, -1 if they always are,
+            shape of `cores`.
     """
 
     layer: int
@@ -67,26 +70,83 @@ class Product:
     value: Value
     pieces: int
     constant_bytes: int
+    ready: NDArray[np.int64]
 
 
 def build_product(
-    product: Product, graph: GraphBuilder, gatherer: Gatherer, store: WeightStore
-) -> None:
-    """Add the tasks of a matrix product, and give its value the tiles."""
-    builder = _ProductBuilder(product, graph, gatherer, store)
+    product: Product,
+    graph: GraphBuilder,
+    gatherer: Gatherer,
+    store: WeightStore,
+    constants: ConstantLoader,
+) -> tuple[Ints, Ints]:
+    """Add the tasks of a matrix product, and give its value the tiles.
+
+    Returns:
+        The tasks that multiply, and their cores.
+    """
+    builder = _ProductBuilder(product, graph, gatherer, store, constants)
     value = product.value
     value.tiles = builder.whole_sums() if len(product.parts) == 1 else builder.shared_sums()
+    return builder.multiplied
+
+
+class ConstantLoader:
+    """Constants on cores: there from the start, or loaded with the weights that they belong to."""
+
+    def __init__(self, graph: GraphBuilder, allocate: Callable[[int], int]) -> None:
+        self._graph = graph
+        self._allocate = allocate
+        self._known: dict[tuple[Hashable, int], tuple[int, int]] = {}
+        self._addresses: dict[Hashable, int] = {}
+        self.images: list[tuple[int, NDArray[np.uint8]]] = []
+        """Content of the global memory from the start: addresses and bytes."""
+
+    def bring(
+        self, name: Hashable, core: int, data: NDArray[np.uint8], ready: int
+    ) -> tuple[int, int]:
+        """The buffer of some constants, and the task that loads them; -1 if they are there.
+
+        Args:
+            name: Of the constants; the same on all cores.
+            core: Where they are needed.
+            data: Their bytes.
+            ready: The task after which the weights are there, -1 if they always are.
+        """
+        if (name, core) not in self._known:
+            self._known[name, core] = self._place(name, core, data, ready)
+        return self._known[name, core]
+
+    def _place(
+        self, name: Hashable, core: int, data: NDArray[np.uint8], ready: int
+    ) -> tuple[int, int]:
+        if ready < 0:
+            return self._graph.constant(core, data), -1
+        if name not in self._addresses:
+            self._addresses[name] = self._allocate(data.size)
+            self.images.append((self._addresses[name], data))
+        buffer = self._graph.buffer(core, data.size)
+        template = self._graph.template(fetch_template(self._addresses[name], data.size))
+        side = Side(template, (buffer,))
+        return buffer, self._graph.add(Kind.LOAD, core, 0, 0, side, (ready,))
 
 
 class _ProductBuilder:
     def __init__(
-        self, product: Product, graph: GraphBuilder, gatherer: Gatherer, store: WeightStore
+        self,
+        product: Product,
+        graph: GraphBuilder,
+        gatherer: Gatherer,
+        store: WeightStore,
+        constants: ConstantLoader,
     ) -> None:
         self._product = product
         self._graph = graph
         self._store = store
-        self._constants: dict[tuple[int, ...], tuple[int, ...]] = {}
-        self._constant_data: dict[tuple[int, int, int], tuple[NDArray[np.uint8], ...]] = {}
+        self._constants = constants
+        self._constant_data: dict[tuple[int, int, int], NDArray[np.uint8]] = {}
+        none = np.zeros(0, np.int64)
+        self.multiplied = none, none
         parts = [part for row in product.parts for part in row]
         self._taps_y = np.array([p.taps_y for p in parts], np.int64)
         self._taps_x = np.array([p.taps_x for p in parts], np.int64)
@@ -97,6 +157,7 @@ class _ProductBuilder:
         copies, rows, columns = product.cores.shape
         self._copy, self._part = np.divmod(np.arange(copies * rows * columns), rows * columns)
         self._core, self._group = product.cores.reshape(-1), product.groups.reshape(-1)
+        self._ready = product.ready.reshape(-1)
         self._reach = self._reach_of(self._box_of(self._copy, self._part), self._part)
         wanted = Requests(self._reach, self._core, np.zeros_like(self._core))
         padding = product.source.zero_point
@@ -135,19 +196,22 @@ class _ProductBuilder:
 
     # ---- buffers
 
-    def _bring_constants(self, core: Ints, boxes: Boxes, strip: Ints) -> NDArray[np.int64]:
-        """Bias, multiplier and shift for the columns of boxes, repeated `strip` times; (n, 3)."""
-        keys = rows_of(core, boxes[:, 4], boxes[:, 5], strip).tolist()
-        return np.array([self._constants_of(*key) for key in keys], np.int64).reshape(-1, 3)
+    def _bring_constants(
+        self, core: Ints, boxes: Boxes, strip: Ints, ready: Ints
+    ) -> tuple[Ints, NDArray[np.int64], Ints]:
+        """Bias, multiplier and shift for the columns of boxes, repeated `strip` times.
 
-    def _constants_of(self, core: int, c0: int, c1: int, strip: int) -> tuple[int, ...]:
-        key = (core, c0, c1, strip)
-        if key not in self._constants:
-            data = self._encoded(c0, c1, strip)
-            self._constants[key] = tuple(self._graph.constant(core, d) for d in data)
-        return self._constants[key]
+        Returns:
+            Buffers, shape (n,), where in them the three begin, shape (n, 3), and the tasks that
+            load them, -1 where they always are there.
+        """
+        keys = rows_of(core, boxes[:, 4], boxes[:, 5], strip, ready).tolist()
+        found = [self._constants_of(*key) for key in keys]
+        buffer, task = np.array(found, np.int64).reshape(-1, 2).T
+        each = strip * (boxes[:, 5] - boxes[:, 4]) * self._accumulator_bytes
+        return buffer, rows_of(np.zeros_like(each), each, 2 * each), task
 
-    def _encoded(self, c0: int, c1: int, strip: int) -> tuple[NDArray[np.uint8], ...]:
+    def _constants_of(self, core: int, c0: int, c1: int, strip: int, ready: int) -> tuple[int, int]:
         key = (c0, c1, strip)
         if key not in self._constant_data:
             integer, unroll = self._product.integer, self._product.blocks.unroll
@@ -156,11 +220,15 @@ class _ProductBuilder:
                 (integer.multiplier, self._accumulator_bytes),
                 (integer.shift, self._product_bytes),
             )
-            self._constant_data[key] = tuple(
-                np.tile(encode(np.tile(self._store[name], unroll)[c0:c1], width), strip)
-                for name, width in entries
+            self._constant_data[key] = np.concatenate(
+                [
+                    np.tile(encode(np.tile(self._store[name], unroll)[c0:c1], width), strip)
+                    for name, width in entries
+                ]
             )
-        return self._constant_data[key]
+        return self._constants.bring(
+            (self._product.layer, *key), core, self._constant_data[key], ready
+        )
 
     def _scratch(self, elements: Ints) -> tuple[Ints, Ints]:
         """Scratch of all parts: planes of their further row blocks, and gathered inputs.
@@ -225,7 +293,7 @@ class _ProductBuilder:
         products = graph.buffers(self._core, largest * channels * self._product_bytes)
         element_bytes = product.value.element_bytes
         result = graph.buffers(self._core, height * width * channels * element_bytes)
-        constants = self._bring_constants(self._core, box, strip)
+        constants, begins, loaded = self._bring_constants(self._core, box, strip, self._ready)
         # all pieces of all parts
         number = np.repeat(np.arange(len(box)), pieces)
         rank = spread(np.zeros_like(pieces), pieces)
@@ -233,11 +301,13 @@ class _ProductBuilder:
         piece[:, 0] = box[number, 0] + height[number] * rank // pieces[number]
         piece[:, 1] = box[number, 0] + height[number] * (rank + 1) // pieces[number]
         seen = self._reach_of(piece, self._part[number])
-        columns = (self._gathered.buffer, sums, planes, scratch, products, *constants.T, result)
+        columns = (self._gathered.buffer, sums, planes, scratch, products, *[constants] * 3, result)
         buffers = rows_of(*columns)[number]
         offsets = np.zeros_like(buffers)
         offsets[:, 0] = offsets_of(self._reach[number], seen)
+        offsets[:, 5:8] = begins[number]
         offsets[:, -1] = offsets_of(box[number], piece, element_bytes)
+        before = self._gathered.done.meeting(number, seen)
         template = self._products(number, piece, strip[number])
         tasks = graph.add_many(
             Kind.COMPUTE,
@@ -245,8 +315,9 @@ class _ProductBuilder:
             product.layer,
             rank,
             Sides(template, buffers, self._group[number], offsets),
-            self._gathered.done.meeting(number, seen),
+            before.with_each(self._ready[number], loaded[number]),
         )
+        self.multiplied = tasks, self._core[number]
         done = Done(pieces, self._ungrouped(piece), tasks)
         return Tiles(self._core, self._ungrouped(box), result, done)
 
@@ -279,7 +350,7 @@ class _ProductBuilder:
         sums = _Sums(of, member == owner[of], number, rank, total, first)
         own = number[sums.own]
         added = self._add_up(sums, piece, self._core[own])
-        return self._complete(piece, strip, self._core[own], total[sums.own], added)
+        return self._complete(piece, strip, own, total[sums.own], added)
 
     def _cut(self, copy: list[int], count: int) -> Boxes:
         return table(cut_rows_first(Box(*copy), count))
@@ -297,9 +368,10 @@ class _ProductBuilder:
         offsets[:, 0] = offsets_of(self._reach[number], seen)
         template = self._products(number, piece, None)
         sides = Sides(template, rows_of(*buffers), self._group[number], offsets)
-        before = gathered.done.meeting(number, seen)
-        layer = self._product.layer
-        return total, graph.add_many(Kind.COMPUTE, core, layer, rank, sides, before)
+        before = gathered.done.meeting(number, seen).with_each(self._ready[number])
+        tasks = graph.add_many(Kind.COMPUTE, core, self._product.layer, rank, sides, before)
+        self.multiplied = tasks, core
+        return total, tasks
 
     def _add_up(self, sums: _Sums, piece: Boxes, owner_core: Ints) -> Lists:
         """Send the other shares' sums to the owner, who adds them; the tasks for each piece."""
@@ -345,15 +417,17 @@ class _ProductBuilder:
         order = np.argsort(owner, kind="stable")
         return Lists(np.bincount(owner, minlength=len(piece)), task[order])
 
-    def _complete(self, piece: Boxes, strip: Ints, core: Ints, total: Ints, added: Lists) -> Tiles:
-        """Bias, multiplier and shift of each piece, by the core that owns its sum."""
-        graph, product = self._graph, self._product
+    def _complete(self, piece: Boxes, strip: Ints, own: Ints, total: Ints, added: Lists) -> Tiles:
+        """Bias, multiplier and shift of each piece, by the part that owns its sum."""
+        graph, product, core = self._graph, self._product, self._core[own]
         height, width, channels = extents(piece).T
         elements = height * width * channels
         result = graph.buffers(core, elements * product.value.element_bytes)
         products = graph.buffers(core, elements * self._product_bytes)
-        constants = self._bring_constants(core, piece, strip)
-        buffers = rows_of(total, products, *constants.T, result)
+        constants, begins, loaded = self._bring_constants(core, piece, strip, self._ready[own])
+        buffers = rows_of(total, products, *[constants] * 3, result)
+        offsets = np.zeros_like(buffers)
+        offsets[:, 2:5] = begins
         template = self._each(
             (height * width, channels, strip),
             lambda i: finish_template(
@@ -364,10 +438,10 @@ class _ProductBuilder:
                 int(strip[i]),
             ),
         )
-        none = np.zeros_like(buffers)
-        sides = Sides(template, buffers, none[:, 0], none)
+        sides = Sides(template, buffers, np.zeros_like(core), offsets)
         rank = np.full(len(piece), product.cores.shape[1], np.int64)
-        task = graph.add_many(Kind.COMPUTE, core, product.layer, rank, sides, added)
+        before = added.with_each(loaded)
+        task = graph.add_many(Kind.COMPUTE, core, product.layer, rank, sides, before)
         made = self._ungrouped(piece)
         return Tiles(core, made, result, Done.single(made, task))
 

@@ -61,3 +61,11 @@ class Lists(NamedTuple):
         """The lists of these numbers."""
         counts = self.counts[rows]
         return Lists(counts, self.values[spread(starts_of(self.counts)[rows], counts)])
+
+    def with_each(self, *columns: Ints) -> Lists:
+        """Each list followed by its value in every column, unless that is below 0."""
+        lists = np.arange(len(self.counts))
+        owner = np.concatenate([np.repeat(lists, self.counts), *[lists[c >= 0] for c in columns]])
+        values = np.concatenate([self.values, *[c[c >= 0] for c in columns]])
+        order = np.argsort(owner, kind="stable")
+        return Lists(np.bincount(owner, minlength=len(lists)), values[order])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import SSAValue
 
 from imccompiler.errors import DoesNotFitError, PassError
 from imccompiler.hardware.schema import Machine
@@ -17,10 +18,19 @@ from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
 from imccompiler.passes.blocks import layer_blocks
 from imccompiler.passes.build import layer_name
 from imccompiler.passes.capacity import does_not_fit, no_room
+from imccompiler.passes.families import share
 from imccompiler.passes.geometry import Box, Layout
 from imccompiler.passes.layouts import assign_layouts
 from imccompiler.passes.options import Option, layer_options, smallest_largest_part
-from imccompiler.passes.place import PLACED, Placed, demands_of, place_parts
+from imccompiler.passes.place import (
+    PLACED,
+    Placed,
+    by_segment,
+    demands_of,
+    joined,
+    place_parts,
+)
+from imccompiler.passes.reloads import reload_ns_per_crossbar
 from imccompiler.passes.spread import copies_busy_ns, spread
 
 LIMIT_STEP = 0.96  # by how much fewer crossbars are tried when the parts cannot be packed
@@ -48,30 +58,28 @@ class ReplicatePass(ImcPass):
         """Choose one option a layer."""
         began = time.perf_counter()
         machine = context.machine
-        layouts = assign_layouts(module)
-        ops = [op for op in module.body.block.ops if isinstance(op, MatmulOp)]
-        budget = machine.main_kind.crossbars * machine.core_count
-        options: list[list[Option]] = []
-        for op in ops:
-            if op.tiling is None or op.integer is None:
-                raise PassError("has no tiling", where=layer_name(op), hint="run `partition`")
-            whole = layouts[op.result].whole
-            if op.replication is not None:
-                options.append([_standing(op, whole, context)])
-            else:
-                found = layer_options(op, whole, context)
-                if not found:
-                    raise _no_cut(op, machine)
-                options.append(found)
         objective = self.objective or context.objective
-        least = sum(o[0].crossbars for o in options)
-        if least > budget:
-            raise does_not_fit(least, budget, machine.core_count)
-        limit = max(int(budget * self.fill), least)
-        outputs = [layouts[op.result] for op in ops]
-        chosen, bound, placed = _choose_placeable(ops, options, objective, limit, outputs, context)
-        for op, option in zip(ops, chosen, strict=True):
-            op.properties["replication"] = option.replication
+        layouts = assign_layouts(module)
+        values, bounds, parts = 0.0, 0.0, list[Placed]()
+        for together in by_segment(module):
+            options = _options(together, layouts, context)
+            segment = together[0][0].segment
+            cores = segment.cores if segment else machine.core_count
+            budget = machine.main_kind.crossbars * cores
+            least = sum(o[0].crossbars for o in options)
+            if least > budget:
+                raise does_not_fit(least, budget, cores)
+            limit = max(int(budget * self.fill), least)
+            aim = "latency" if segment and objective == "throughput" else objective
+            chosen, bound, placed = _choose_placeable(
+                together, options, aim, limit, layouts, context
+            )
+            for family, option in zip(together, chosen, strict=True):
+                family[0].properties["replication"] = option.replication
+                share(family, "replication")
+            values, bounds = values + _value(chosen, aim), bounds + bound
+            parts.append(placed)
+        placed = joined(parts, machine)
         context.analysis(PLACED, module, lambda: placed)
         context.solver_records.append(
             SolverRecord(
@@ -80,11 +88,48 @@ class ReplicatePass(ImcPass):
                     objective, "one copy each"
                 ),
                 "optimal",
-                _value(chosen, objective),
-                bound,
+                values,
+                bounds,
                 time.perf_counter() - began,
             )
         )
+
+
+def _options(
+    together: Sequence[Sequence[MatmulOp]],
+    layouts: Mapping[SSAValue, Layout],
+    context: CompileContext,
+) -> list[list[Option]]:
+    """The options of each family; those of a segment also take time to load."""
+    options: list[list[Option]] = []
+    for family in together:
+        op = family[0]
+        if op.tiling is None or op.integer is None:
+            raise PassError("has no tiling", where=layer_name(op), hint="run `partition`")
+        whole = layouts[op.result].whole
+        if op.replication is not None:
+            found = [_standing(op, whole, context)]
+        else:
+            found = layer_options(op, whole, context)
+        if not found:
+            raise _no_cut(op, context.machine)
+        if len(family) > 1 or op.segment is not None:
+            load_ns = reload_ns_per_crossbar(context) if op.segment is not None else 0.0
+            found = [
+                replace(o, time_ns=o.time_ns * len(family) + o.crossbars * load_ns) for o in found
+            ]
+            found = _falling(found)
+        options.append(found)
+    return options
+
+
+def _falling(options: list[Option]) -> list[Option]:
+    """Those of growing crossbars that take less time than all smaller ones."""
+    kept: list[Option] = []
+    for option in options:
+        if not kept or option.time_ns < kept[-1].time_ns:
+            kept.append(option)
+    return kept
 
 
 def _no_cut(op: MatmulOp, machine: Machine) -> DoesNotFitError:
@@ -101,11 +146,11 @@ def _no_cut(op: MatmulOp, machine: Machine) -> DoesNotFitError:
 
 
 def _choose_placeable(
-    ops: Sequence[MatmulOp],
+    together: Sequence[Sequence[MatmulOp]],
     options: Sequence[Sequence[Option]],
     objective: str,
     limit: int,
-    layouts: Sequence[Layout],
+    layouts: Mapping[SSAValue, Layout],
     context: CompileContext,
 ) -> tuple[list[Option], float, Placed]:
     """The best choice that packing onto cores also finds room for, its bound, and that packing.
@@ -118,7 +163,7 @@ def _choose_placeable(
     while True:
         chosen, bound = choose(options, limit, objective)
         first_bound = bound if first_bound is None else first_bound
-        wanted = demands_of(ops, [option.replication for option in chosen], layouts, context)
+        wanted = demands_of(together, [o.replication for o in chosen], layouts, context)
         placed = place_parts(wanted, machine)
         if isinstance(placed, Placed):
             return chosen, first_bound, placed

@@ -25,7 +25,7 @@ Array = NDArray[Any]
 Op = TypeVar("Op", bound=Operation)
 
 ROUNDS = 1000  # a network needs about as many as its longest chain of rewritable ops
-DECISIONS = ("quant", "integer", "tiling", "replication", "placement", "grain")
+DECISIONS = ("quant", "integer", "tiling", "segment", "replication", "placement", "grain")
 
 
 class Rewriter:

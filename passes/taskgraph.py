@@ -31,6 +31,7 @@ class Kind(IntEnum):
     COPY = 4
     MESSAGE = 5
     WAIT = 6
+    WRITE = 7
 
 
 class Side(NamedTuple):

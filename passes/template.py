@@ -125,6 +125,11 @@ class TemplateBuilder:
         row = self._row(Op.MVMUL, rd=target, rs1=source, imm=group)
         self._relocations.append(Relocation(row, IMM, NUMBER))
 
+    def program(self, group: int) -> None:
+        """Program group `group`, counted from the task's number."""
+        row = self._row(Op.MVWR, imm=group)
+        self._relocations.append(Relocation(row, IMM, NUMBER))
+
     def vector(self, op: Op, target: int, first: int, second: int, n: int) -> None:
         """A vector instruction of n elements."""
         self._row(op, target, first, second, n)

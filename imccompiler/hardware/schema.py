@@ -52,6 +52,9 @@ class Cell(_Section):
     stuck_at_max: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.0, description="share of cells stuck at g_max_us"
     )
+    rewritable: bool = Field(
+        default=False, description="whether weights may be written while a network runs"
+    )
     write_ns: NonNegativeFloat = Field(default=0.0, description="time to program one row")
     write_pj: NonNegativeFloat = Field(default=0.0, description="energy to program one cell")
     endurance_writes: PositiveFloat | None = Field(

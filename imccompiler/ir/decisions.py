@@ -95,6 +95,24 @@ class Tiling(Decision):
 
 
 @dataclass(frozen=True)
+class Segment(Decision):
+    """When a layer's weights are on the chip, where the chip does not hold all at once.
+
+    Layers of one `number` are there together; a core gets the weights of its next segment as soon
+    as it has done its work in the last one. The layer stands on `cores` cores from `first` on.
+    """
+
+    name: ClassVar[str] = "imc.segment"
+    number: int
+    first: int
+    cores: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_positive("cores")
+
+
+@dataclass(frozen=True)
 class Replication(Decision):
     """Copies of a layer's weights and how one copy is spread over cores.
 
@@ -162,6 +180,7 @@ ALL = (
     Quant,
     IntegerMatmul,
     Tiling,
+    Segment,
     Replication,
     Placement,
     Grain,

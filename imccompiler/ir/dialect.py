@@ -96,6 +96,7 @@ class MatmulOp(IRDLOperation):
     quant = opt_prop_def(d.Quant)
     integer = opt_prop_def(d.IntegerMatmul)
     tiling = opt_prop_def(d.Tiling)
+    segment = opt_prop_def(d.Segment)
     replication = opt_prop_def(d.Replication)
     placement = opt_prop_def(d.Placement)
     grain = opt_prop_def(d.Grain)

@@ -29,6 +29,10 @@ TILE_COLUMNS = (
 )
 
 
+GLOBAL = -1
+"""In place of a core's number: the global memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class Quantization:
     """An affine code: real value = scale * (code - zero_point), codes two's complement."""
@@ -98,7 +102,8 @@ class Program:
         groups: Crossbar groups, columns in `GROUP_COLUMNS`, sorted by core and group.
         tiles: Weight tiles on crossbars, columns in `TILE_COLUMNS`.
         matrices: Weight codes by name, each (rows, columns), as the tiles cut them.
-        images: Constant bytes in local memory before time zero: (core, address, bytes).
+        images: Constant bytes in memory before time zero: (core, address, bytes); the core is
+            `GLOBAL` for the global memory.
         functions: What `vfun` calls.
         inputs, outputs: Where the network's tensors lie in global memory.
         layers: Names of the layers that the column `layer` counts.

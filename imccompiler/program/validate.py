@@ -11,7 +11,7 @@ from imccompiler.errors import DoesNotFitError, ProgramError
 from imccompiler.hardware.cores import of_cores
 from imccompiler.hardware.schema import Machine
 from imccompiler.program import tiles as t
-from imccompiler.program.artifact import Port, Program
+from imccompiler.program.artifact import GLOBAL, Port, Program
 from imccompiler.program.isa import (
     AUX,
     COLUMNS,
@@ -261,11 +261,13 @@ def _check_overlaps(program: Program, rectangles: t.Rectangles) -> None:
 
 def _check_memory(program: Program) -> None:
     for core, address, values in program.images:
-        if not 0 <= core < program.core_count:
+        if not (core == GLOBAL or 0 <= core < program.core_count):
             raise ProgramError(f"an image names core {core}, which the program does not have")
-        if address < 0 or address + len(values) > program.local_bytes[core]:
+        size = program.global_bytes if core == GLOBAL else int(program.local_bytes[core])
+        if address < 0 or address + len(values) > size:
+            memory = "global" if core == GLOBAL else "local"
             raise ProgramError(
-                f"an image of {len(values)} bytes at {address} lies outside the local memory",
+                f"an image of {len(values)} bytes at {address} lies outside the {memory} memory",
                 where=f"core {core}",
             )
     for port in (*program.inputs, *program.outputs):

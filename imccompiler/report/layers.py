@@ -24,8 +24,8 @@ from imccompiler.program.isa import IMM, LAYER, OP, Op
 from imccompiler.report.schema import Crossbars, Layer
 from imccompiler.simulator.cells import CellScheme
 
-_CORE, _CROSSBAR = (TILE_COLUMNS.index(name) for name in ("core", "crossbar"))
-_SHOWN = ("quant", "tiling", "replication", "placement", "grain")
+_CORE, _CROSSBAR, _MATRIX = (TILE_COLUMNS.index(n) for n in ("core", "crossbar", "matrix"))
+_SHOWN = ("quant", "tiling", "segment", "replication", "placement", "grain")
 
 
 def layers(
@@ -43,9 +43,12 @@ def layers(
 def crossbar_use(module: ModuleOp, program: Program, machine: Machine) -> Crossbars:
     """How many crossbars hold weights, and how many of their cells.
 
-    Zeros that fill a packed block up hold no weight of the network.
+    Zeros that fill a packed block up hold no weight of the network. Crossbars that weights of
+    several segments take turns on are there once, and their cells are counted for each segment.
     """
-    used = np.unique(program.tiles[:, [_CORE, _CROSSBAR]], axis=0)
+    places = program.tiles[:, [_CORE, _CROSSBAR]]
+    used = np.unique(places, axis=0)
+    loaded = np.unique(np.column_stack([_segments(module, program), places]), axis=0)
     cells = of_cores(machine, lambda kind: kind.crossbar.rows * kind.crossbar.columns)
     scheme = CellScheme.of(machine.main_kind, program.weight_bits)
     weights = sum(
@@ -53,13 +56,26 @@ def crossbar_use(module: ModuleOp, program: Program, machine: Machine) -> Crossb
         for op in module.body.block.ops
         if isinstance(op, MatmulOp)
     )
-    held = int(cells[used[:, 0]].sum())
+    held = int(cells[loaded[:, 1]].sum())
     return Crossbars(
         counting=machine.crossbar_count,
         used=len(used),
         available=int(of_cores(machine, lambda kind: kind.crossbars).sum()),
         cell_utilisation=weights * scheme.columns_per_weight / held if held else 0.0,
     )
+
+
+def _segments(module: ModuleOp, program: Program) -> NDArray[np.int64]:
+    """The segment of every tile, by the name of its matrix, which begins with its layer's."""
+    segments = {
+        op.source.node: op.segment.number
+        for op in module.body.block.ops
+        if isinstance(op, MatmulOp) and op.source is not None and op.segment is not None
+    }
+    if not segments:
+        return np.zeros(len(program.tiles), np.int64)
+    of_matrix = [segments.get(name.rsplit(".", 2)[0], 0) for name in program.matrices]
+    return np.array(of_matrix, np.int64)[program.tiles[:, _MATRIX]]
 
 
 def crossbars_by_layer(program: Program) -> dict[str, int]:

@@ -16,7 +16,7 @@ from threadpoolctl import ThreadpoolController
 
 from imccompiler.errors import ProgramError, UserInputError
 from imccompiler.hardware.schema import Machine
-from imccompiler.program.artifact import Port, Program
+from imccompiler.program.artifact import GLOBAL, Port, Program
 from imccompiler.program.isa import COLUMNS, IMM, OP, REGISTERS, Op
 from imccompiler.program.validate import check_registers
 from imccompiler.simulator import core as c
@@ -92,6 +92,9 @@ class Executor:
             images=images,
             first_image=first_image,
         )
+        for core, address, values in self.program.images:
+            if core == GLOBAL:
+                run.global_memory.hold(address, values)
         for port in self.program.inputs:
             run.global_memory.write_port(port, inputs[port.name])
         # the products are small: a second BLAS thread gains little on an idle machine, and on a
@@ -120,6 +123,8 @@ class Executor:
             for core, memory in zip(self._cores, self._memories, strict=True)
         ]
         for core, address, values in self.program.images:
+            if core == GLOBAL:
+                continue
             cores[core].memory[:, address : address + len(values)] = values
             cores[core].defined[address : address + len(values)] = 1
         return cores

@@ -21,6 +21,11 @@ class GlobalMemory:
         self._bytes = np.zeros((images, size), np.uint8)
         self._defined = np.zeros(size, np.bool_)
 
+    def hold(self, address: int, values: NDArray[np.uint8]) -> None:
+        """Bytes that are there from the start, the same for every image."""
+        self._bytes[:, address : address + len(values)] = values
+        self._defined[address : address + len(values)] = True
+
     def write_port(self, port: Port, codes: NDArray[Any]) -> None:
         """Put the codes of an input, shape (images, *port.shape), where the port says."""
         images = len(codes)

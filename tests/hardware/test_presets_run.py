@@ -20,5 +20,6 @@ def test_networks_run_bit_exactly(name: str, network: str) -> None:
     assert compiled.report.latency_ns > 0
     if name == "dimc":
         assert check.adc_bits is None
-        assert "adder_tree" in compiled.report.energy_pj.by_component
-        assert "adc" not in compiled.report.energy_pj.by_component
+        spent = compiled.report.energy_pj.by_component
+        assert spent["adder_tree"] > 0
+        assert spent["adc"] == 0

@@ -64,9 +64,7 @@ def test_every_preset_has_an_effect_in_all_that_it_says(name: str) -> None:
         ("signed_weights: differental", "signed_weights"),
     ],
 )
-def test_wrong_keys_name_file_and_line(
-    tmp_path: Path, name: str, keys: str, expected: str
-) -> None:
+def test_wrong_keys_name_file_and_line(tmp_path: Path, name: str, keys: str, expected: str) -> None:
     file = extended(tmp_path, name, crossbar(name, keys))
     with pytest.raises(HardwareError) as caught:
         load(file)

@@ -27,6 +27,7 @@ POSITIVE = {
     *(("Tiling", name) for name in ("rows", "columns", "slices", "pack")),
     *(("Replication", name) for name in ("copies", "row_split", "column_split", "grid")),
     ("Grain", "pieces"),
+    ("Segment", "cores"),
 }
 
 

@@ -191,13 +191,13 @@ def test_a_swapped_pair_of_instructions_is_caught(good, seed):
 
 
 def image_of(mapping, layer, entry):
-    """An image that begins with a layer's constants: its index, and bytes of a value."""
+    """An image with a layer's constants: its index, where they begin, and bytes of a value."""
     values = mapping.context.store[getattr(mapping.op(layer).integer, entry)].reshape(-1)
     for index, (_, _, data) in enumerate(mapping.program.images):
         for width in range(2, 9):
             wanted = np.ascontiguousarray(values[:4, None].astype("<i8").view(np.uint8)[:, :width])
-            if (data[: 4 * width] == wanted.reshape(-1)[: len(data)]).all():
-                return index, width
+            if (at := data.tobytes().find(wanted.tobytes())) >= 0:
+                return index, at, width
     raise LookupError(f"no image holds the {entry} of {layer}")
 
 
@@ -207,10 +207,10 @@ def image_of(mapping, layer, entry):
 def test_a_wrong_scale_is_caught(good, layer, entry, channel):
     """The constants of one channel: half a multiplier, one bit more of shift, a bias far off."""
     program = good.program
-    index, width = image_of(good, layer, entry)
+    index, begin, width = image_of(good, layer, entry)
     images = list(program.images)
     core, address, data = images[index]
-    at = slice(channel * width, (channel + 1) * width)
+    at = slice(begin + channel * width, begin + (channel + 1) * width)
     value = int.from_bytes(data[at].tobytes(), "little", signed=True)
     value = {"multiplier": value // 2, "shift": value + 1, "bias": value + 20_000}[entry]
     data = data.copy()
