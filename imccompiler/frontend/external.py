@@ -11,6 +11,7 @@ import stat
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
@@ -125,9 +126,7 @@ def check_disjoint(extents: Iterable[tuple[str, Extent]]) -> None:
             files[str(PurePosixPath(e.location))].append((e.offset, e.offset + e.length, name))
     for location, spans in files.items():
         spans.sort()
-        for (begin, end, name), (next_begin, next_end, other) in zip(
-            spans, spans[1:], strict=False
-        ):
+        for (begin, end, name), (next_begin, next_end, other) in pairwise(spans):
             if next_begin < end and (begin, end) != (next_begin, next_end):
                 raise ModelError(
                     f"its values in {location!r} overlap with those of {name!r}",

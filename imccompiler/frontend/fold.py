@@ -66,7 +66,7 @@ class Folder:
         names = {name: f"x{i}" for i, name in enumerate(inputs)}
         try:
             session = self._session(node, names, inputs)
-        except Exception:  # onnxruntime's errors have no common base but this
+        except Exception:  # noqa: BLE001: onnxruntime's errors have no common base but this
             return None
         try:
             found = session.run(None, {names[name]: array for name, array in inputs.items()})
@@ -122,9 +122,9 @@ def _check_divisor(node: NodeProto, inputs: Mapping[str, Array]) -> None:
         message = f"divides integers by zero: {node.input[1]!r} is a constant that holds 0"
         raise ModelError(message, where=describe(node), hint="export the network again")
     dividend = inputs[node.input[0]]
-    if dividend.dtype.kind == "i" and dividend.size and (divisor == -1).any():
-        if dividend.min() == np.iinfo(dividend.dtype).min:
-            raise ModelError("overflows: the least integer by -1", where=describe(node))
+    least = np.iinfo(dividend.dtype).min if dividend.dtype.kind == "i" else None
+    if (divisor == -1).any() and (dividend == least).any():
+        raise ModelError("overflows: the least integer by -1", where=describe(node))
 
 
 def _numeric(kind: TypeProto) -> bool:

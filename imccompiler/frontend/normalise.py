@@ -49,7 +49,7 @@ def normalise(
         for name in node.output:
             f.names.reserve(name)
     f.run(nodes, scope)
-    outputs = _outputs(f, scope, model)
+    outputs = _outputs(f, scope, model, bound=bound)
     return _static(f, inputs, outputs, model)
 
 
@@ -59,7 +59,7 @@ def _declared(model: ModelProto) -> dict[str, TypeProto]:
     return {value.name: value.type for value in values if is_static(value.type)}
 
 
-def _outputs(f: Flattener, scope: Scope, model: ModelProto) -> list[str]:
+def _outputs(f: Flattener, scope: Scope, model: ModelProto, *, bound: bool) -> list[str]:
     """Names of the outputs, each a tensor of the flat graph of that name."""
     names: list[str] = []
     for output in model.graph.output:
@@ -74,18 +74,20 @@ def _outputs(f: Flattener, scope: Scope, model: ModelProto) -> list[str]:
         if flat != output.name:
             f.alias(output.name, flat)
         names.append(output.name)
-        if (kind := f.declared.get(output.name)) is not None:
-            _check_declared(kind, f.type_of(output.name), where)
+        if not bound:
+            _check_declared(output.type, f.type_of(output.name), where)
     return names
 
 
 def _check_declared(declared: TypeProto, found: TypeProto | None, where: str) -> None:
-    if found is None or not is_static(found):
+    if found is None or not is_static(found) or not declared.tensor_type.HasField("shape"):
         return
-    if shape_of_type(declared) != shape_of_type(found):
+    dims = [d.dim_value if d.dim_value > 0 else None for d in declared.tensor_type.shape.dim]
+    shape = shape_of_type(found)
+    if len(dims) != len(shape) or any(d not in (None, n) for d, n in zip(dims, shape, strict=True)):
         raise ModelError(
-            f"the shapes do not fit each other: declared as {shape_of_type(declared)}, "
-            f"but its node gives {shape_of_type(found)}",
+            f"the shapes do not fit each other: declared as {tuple(dims)}, "
+            f"but its node gives {shape}",
             where=where,
             hint="export the network again, or drop the shape of the output",
         )

@@ -83,12 +83,18 @@ def group_shapes(program: Program) -> NDArray[np.int64]:
     owner = group_of_tiles(program)
     group, (first_input, crossbar) = owner[owner >= 0], tiles[owner >= 0].T.astype(np.int64)
     inputs, crossbars = (1 + int(column.max(initial=0)) for column in (first_input, crossbar))
-    used = np.unique((group * inputs + first_input) * crossbars + crossbar)
+    used = _distinct((group * inputs + first_input) * crossbars + crossbar)
     blocks, counts = np.unique(used // crossbars, return_counts=True)  # row blocks, their crossbars
     shapes = np.zeros((len(program.groups), 2), np.int64)
     np.add.at(shapes[:, 0], blocks // inputs, 1)
     np.maximum.at(shapes[:, 1], blocks // inputs, counts)
     return shapes
+
+
+def _distinct(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each key once, in order: sorting takes a third of the time of `np.unique`, which hashes."""
+    keys = np.sort(keys)
+    return keys[np.append(True, keys[1:] != keys[:-1])[: len(keys)]]
 
 
 def tiles_of_group(program: Program, index: int) -> NDArray[np.int32]:

@@ -77,7 +77,6 @@ def programmed_levels(
 ) -> NDArray[np.float32]:
     """Levels after programming: each off by a normal error; no conductance falls below zero.
 
-
     Args:
         levels: Ideal levels, any shape.
         cell: Whose `programming_error` is a share of g_max.

@@ -168,17 +168,23 @@ class Memory:
 
 def _sharing(program: Program) -> tuple[Ints, Ints]:
     """Groups that have a tile on a crossbar of each group, itself included: starts and rows."""
-    owner = group_of_tiles(program)
-    places = program.tiles[:, [TILE["core"], TILE["crossbar"]]]
-    crossbars, index = np.unique(places, axis=0, return_inverse=True)
-    on_crossbar: list[set[int]] = [set() for _ in crossbars]
-    for place, group in zip(index.reshape(-1).tolist(), owner.tolist(), strict=True):
-        if group >= 0:
-            on_crossbar[place].add(group)
-    partners: list[set[int]] = [{group} for group in range(len(program.groups))]
-    for groups in on_crossbar:
-        if len(groups) > 1:
-            for group in groups:
-                partners[group] |= groups
-    start = np.concatenate([[0], np.cumsum([len(p) for p in partners])]).astype(np.int64)
-    return start, np.array([g for p in partners for g in sorted(p)], np.int64)
+    tiles, owner, groups = program.tiles.astype(np.int64), group_of_tiles(program), program.groups
+    stride = int(tiles[:, TILE["crossbar"]].max(initial=0)) + 1
+    place = tiles[:, TILE["core"]] * stride + tiles[:, TILE["crossbar"]]
+    held = np.sort((place * len(groups) + owner)[owner >= 0])
+    held = held[np.append(True, held[1:] != held[:-1])[: len(held)]]
+    place, group = np.divmod(held, max(len(groups), 1))
+    ends = np.flatnonzero(np.append(place[1:] != place[:-1], True)[: len(place)]) + 1
+    counts = np.diff(ends, prepend=0)
+    partners: dict[int, set[int]] = {}
+    for end, count in zip(ends[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True):
+        together = group[end - count : end].tolist()
+        for one in together:
+            partners.setdefault(one, set()).update(together)
+    sizes = np.ones(len(groups), np.int64)
+    sizes[list(partners)] = [len(others) for others in partners.values()]
+    start = np.append(0, np.cumsum(sizes))
+    rows = np.repeat(np.arange(len(groups)), sizes)
+    for one, others in partners.items():
+        rows[start[one] : start[one + 1]] = sorted(others)
+    return start, rows

@@ -20,7 +20,7 @@ from imccompiler.hardware.cores import kind_numbers
 from imccompiler.hardware.schema import CoreKind, Machine
 from imccompiler.program.artifact import Function, Program
 from imccompiler.program.isa import AUX, IMM, OP, RD, RS1, RS2, Op
-from imccompiler.program.tiles import OUTPUTS, ROWS, group_shapes
+from imccompiler.program.tiles import CROSSBARS, OUTPUTS, ROWS, group_shapes
 from imccompiler.simulator import timing_records as r
 from imccompiler.simulator.functions import operand_bytes
 from imccompiler.simulator.timing_code import core_of_instruction, group_rows, layer_of_instruction
@@ -70,7 +70,7 @@ def build(program: Program, machine: Machine) -> CostTables:
 
     kinds, kind = tuple(machine.core_kinds.values()), kind_numbers(machine)[core]
     calls = (op == Op.VFUN) * (aux + 1)
-    size = np.where(groups >= 0, groups, imm)
+    size = np.where(groups >= 0, _like_groups(program)[groups], imm)
     acts = op >= Op.MVMUL
     shapes, shape = _distinct(*(column[acts] for column in (kind, op, size, calls, layer)))
     row = np.zeros(len(code), np.int64)
@@ -107,6 +107,13 @@ def build(program: Program, machine: Machine) -> CostTables:
         layer=np.repeat(np.concatenate([[0], shapes[:, 4]]), len(pairs)),
         noc_pj=noc_pj,
     )
+
+
+def _like_groups(program: Program) -> Ints:
+    """For each group the first that costs the same, and an entry more that stands for none."""
+    costs = np.column_stack([group_shapes(program), program.groups[:, [ROWS, OUTPUTS, CROSSBARS]]])
+    _, first, like = np.unique(costs, axis=0, return_index=True, return_inverse=True)
+    return np.append(first[like.reshape(-1)], -1)
 
 
 def _distinct(*columns: Ints) -> tuple[Ints, Ints]:

@@ -64,7 +64,7 @@ def test_puma_peak_is_a_seventh_below_the_papers() -> None:
 
 
 def test_hermes_is_the_papers() -> None:
-    """Le Gallo et al., Nature Electronics 2023, one phase: 63.1 TOPS, 9.76 TOPS/W, 1.55 TOPS/mm2."""
+    """Le Gallo et al., Nature Electronics 2023: 63.1 TOPS, 9.76 TOPS/W, 1.55 TOPS/mm2."""
     hermes = load("hermes")
     assert peak_tops(hermes) == pytest.approx(63.1, rel=0.001)
     assert efficiency(hermes) == pytest.approx(9.76, rel=0.001)
