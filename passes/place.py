@@ -198,6 +198,9 @@ def misfit(demands: Sequence[Demand], failed: NoRoom, machine: Machine) -> DoesN
 def place_parts(demands: Sequence[Demand], machine: Machine) -> Placed | NoRoom:
     """Cores of all parts, which are on the chip together, or the part that finds no room.
 
+    A network without segments takes the first chips of a package, as many as have a core for each
+    part: there, no part finds less room than on all.
+
     Raises:
         PassError: A placement that stands asks too much of a core.
     """
@@ -206,12 +209,15 @@ def place_parts(demands: Sequence[Demand], machine: Machine) -> Placed | NoRoom:
     if segment is not None:
         free[: segment.first] = free[segment.first + segment.cores :] = 0
     load = np.zeros(machine.core_count)
+    count = machine.core_count if segment is not None else _cores_at_work(demands, machine)
     cores: list[NDArray[np.int64]] = [np.zeros(0, np.int64)] * len(demands)
     places = Places.of(machine)
     largest = [-int(d.crossbars.max()) if d.cores is None else -(1 << 30) for d in demands]
     for index in np.argsort(largest, kind="stable").tolist():
         d = demands[index]
-        found = d.cores if d.cores is not None else _place_layer(d, free, load, places)
+        found = d.cores
+        if found is None:
+            found = _place_layer(d, free[:count], load[:count], places)
         if isinstance(found, NoRoom):
             return found
         np.subtract.at(free, found, d.crossbars)
@@ -225,6 +231,13 @@ def place_parts(demands: Sequence[Demand], machine: Machine) -> Placed | NoRoom:
             )
         cores[index] = found
     return Placed(cores, free, load)
+
+
+def _cores_at_work(demands: Sequence[Demand], machine: Machine) -> int:
+    """Cores of the fewest chips that have one for each part, of all chips if they have fewer."""
+    parts, per_chip = sum(len(d.crossbars) for d in demands), machine.cores_per_chip
+    chips = min(max(1, -(-parts // per_chip)), machine.package.chips)
+    return chips * per_chip
 
 
 def _centres(whole: Box, grid: Sequence[int]) -> NDArray[np.float64]:
@@ -244,7 +257,7 @@ def _place_layer(
     mesh = _Mesh.of(free, load, places)
     down, across = (
         np.abs((np.arange(size) + 0.5) / size - centre[:, None])
-        for size, centre in zip(places.size, d.centre.T, strict=True)
+        for size, centre in zip(mesh.core.shape, d.centre.T, strict=True)
     )
     parts_of_copy = len(d.crossbars) // len(d.centre)
     for part in np.argsort(-d.crossbars, kind="stable").tolist():
@@ -280,16 +293,17 @@ class _Mesh:
 
     @staticmethod
     def of(free: NDArray[np.int64], load: NDArray[np.float64], places: Places) -> _Mesh:
-        """Cores that hold nothing of the layer yet."""
-        at = np.ravel_multi_index((places.row, places.column), places.size)
-        core, left = np.full(places.size, -1), np.full(places.size, -1)
-        fixed = np.zeros(places.size)
+        """The first cores, as many as `free` has; they hold nothing of the layer yet."""
+        row, column = places.row[: len(free)], places.column[: len(free)]
+        size = int(row.max()) + 1, int(column.max()) + 1
+        at = np.ravel_multi_index((row, column), size)
+        core, left, fixed = np.full(size, -1), np.full(size, -1), np.zeros(size)
         core.reshape(-1)[at], left.reshape(-1)[at] = np.arange(len(free)), free
         fixed.reshape(-1)[at] = SPREAD * load / max(float(load.max(initial=0.0)), 1.0)
         room = ROOM / max(int(free.max()), 1)
         spare = np.multiply(left, room, dtype=np.float64)
         nearest = np.where(left > 0, fixed - spare, np.inf).min(axis=1)
-        return _Mesh(core, left, fixed, np.zeros(places.size), spare, nearest, room)
+        return _Mesh(core, left, fixed, np.zeros(size), spare, nearest, room)
 
     def best(
         self, need: int, down: NDArray[np.float64], across: NDArray[np.float64]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from imccompiler.report.schema import Report
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+    from torch.nn import Module
 
     from imccompiler.frontend import Network
 
@@ -71,11 +72,12 @@ class Compilation:
 
 
 def compile(  # noqa: A001
-    model: Network | ModelProto | Path | str,
+    model: Network | ModelProto | Module | bytes | Path | str,
     hardware: Machine | Path | str,
     *,
     set: Sequence[str] = (),  # noqa: A002
-    bind: Mapping[str, int] | None = None,
+    bind: Mapping[str, int | float] | None = None,
+    example_inputs: tuple[Any, ...] | None = None,
     objective: Objective = "latency",
     passes: str | None = None,
     pin: Path | str | None = None,
@@ -94,11 +96,13 @@ def compile(  # noqa: A001
     """Compile a network for a machine.
 
     Args:
-        model: An ONNX file, a model in memory, a name of `imccompiler.models`, or a network that
-            was imported before (it is not changed, and importing is saved).
+        model: An ONNX file, the bytes of one, a model in memory, a `torch.nn.Module`, a name of
+            `imccompiler.models`, or a network that was imported before (it is not changed, and
+            importing is saved).
         hardware: A preset's name, a YAML file or a machine.
         set: `key=value` overrides of the machine.
-        bind: Sizes of the network's dynamic dimensions.
+        bind: Sizes of the network's dynamic dimensions, and values of scalar inputs.
+        example_inputs: What the `forward` of a `torch.nn.Module` takes: a tuple of tensors.
         objective: What the mapping is chosen for.
         passes: A pipeline in text in place of the default one.
         pin: A YAML file of decisions that the passes must keep.
@@ -125,7 +129,9 @@ def compile(  # noqa: A001
     _check_names(pipeline, print_ir_after)
     pins = read_pins(Path(pin)) if pin is not None else ()
     machine = machine_of(hardware, set, logical=crossbars == "logical")
-    network, source = network_of(model, bind or {}, shapes_only=shapes_only)
+    network, source = network_of(
+        model, bind or {}, shapes_only=shapes_only, example_inputs=example_inputs
+    )
 
     pinned = find_pinned(pins, network.module)
     context = CompileContext(

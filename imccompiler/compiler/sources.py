@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imccompiler.compiler.torch_export import export_module, is_module
 from imccompiler.errors import HardwareError, ModelError, UserInputError
 from imccompiler.hardware.load import load, vary
 from imccompiler.hardware.logical import logical as logical_machine
@@ -15,7 +16,11 @@ from imccompiler.hardware.schema import Machine
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+    from torch.nn import Module
+
     from imccompiler.frontend import Network
+
+    NetworkSource = Network | ModelProto | Module | bytes | Path | str
 
 
 def machine_of(
@@ -34,51 +39,108 @@ def machine_of(
 
 
 def network_of(
-    model: Network | ModelProto | Path | str, bindings: Mapping[str, int], *, shapes_only: bool
+    model: NetworkSource,
+    bindings: Mapping[str, int | float],
+    *,
+    shapes_only: bool,
+    example_inputs: tuple[Any, ...] | None = None,
 ) -> tuple[Network, Path | bytes | None]:
     """The network, and the float model if there is one to compare with.
 
     Args:
-        model: An ONNX file, a model in memory, a name of `imccompiler.models`, or a network.
-        bindings: Sizes of dynamic dimensions.
+        model: An ONNX file, the bytes of one, a model in memory, a `torch.nn.Module`, a name of
+            `imccompiler.models`, or a network.
+        bindings: Sizes of dynamic dimensions and values of scalar inputs.
         shapes_only: Leave large weights out; then there is nothing to compare with.
+        example_inputs: For a `torch.nn.Module`, what its `forward` takes.
 
     Raises:
         ModelError: There is no such file or network, or it cannot be imported.
+        UserInputError: Example inputs are missing, or given with another kind of model.
     """
-    from imccompiler import models  # noqa: PLC0415
     from imccompiler.frontend import Network, load_onnx  # noqa: PLC0415
 
     if isinstance(model, Network):
         return model, None
-    source: Path | bytes
+    if is_module(model):
+        model = export_module(model, example_inputs)
+    elif example_inputs is not None:
+        raise UserInputError(
+            "example inputs are for a torch.nn.Module only",
+            where="example_inputs",
+            hint="leave them out",
+        )
+    opened = _opened(model)
+    network = load_onnx(opened, bindings, shapes_only=shapes_only)
+    if shapes_only or isinstance(opened, (Path, bytes)):
+        return network, None if shapes_only else opened
+    return network, _bytes_of(opened)
+
+
+def _opened(model: ModelProto | bytes | Path | str) -> ModelProto | bytes | Path:
+    """A name or a path resolved."""
+    from imccompiler import models  # noqa: PLC0415
+
     if not isinstance(model, (str, Path)):
-        source = model.SerializeToString(deterministic=True)
-    elif Path(model).is_file():
-        source = Path(model)
-    elif str(model) in models.names():
-        name = str(model)
-        source = models.build(name).SerializeToString(deterministic=True)
-    else:
-        hint = f"or name one of {', '.join(models.names())}"
-        raise ModelError("there is no such file", where=str(model), hint=hint)
-    network = load_onnx(source, bindings, shapes_only=shapes_only)
-    return network, None if shapes_only else source
+        return model
+    path = Path(model)
+    try:
+        there = path.exists()
+    except (OSError, ValueError):  # the name is too long for the file system, or holds a NUL
+        there = False
+    if there and not (path.is_dir() and str(model) in models.names()):
+        return path
+    if str(model) in models.names():
+        return models.build(str(model))
+    hint = f"or name one of {', '.join(models.names())}"
+    raise ModelError("there is no such file", where=str(model), hint=hint)
 
 
-def parse_bindings(texts: Sequence[str]) -> dict[str, int]:
-    """Bindings of dynamic dimensions from `name=value` texts.
+def _bytes_of(model: ModelProto) -> bytes | None:
+    """The bytes of a model in memory, for ONNX Runtime; None above 2 GiB, which it cannot take."""
+    from google.protobuf.message import EncodeError  # noqa: PLC0415
+
+    try:
+        return model.SerializeToString(deterministic=True)
+    except (EncodeError, ValueError):
+        return None
+
+
+def parse_bindings(texts: Sequence[str]) -> dict[str, int | float]:
+    """Bindings of dynamic dimensions and scalar inputs from `name=value` texts.
+
+    A value is a number, `true` or `false`.
 
     Raises:
-        UserInputError: A text has another form.
+        UserInputError: A text has another form, or a name is bound twice.
     """
-    bindings: dict[str, int] = {}
+    bindings: dict[str, int | float] = {}
     for text in texts:
-        name, separator, value = text.partition("=")
-        if not (name and separator and value.lstrip("-").isdigit()):
-            raise UserInputError("a binding has the form name=number", where=f"--bind {text}")
-        bindings[name] = int(value)
+        name, _, value = text.rpartition("=")
+        number = _number(value.strip())
+        if not name or number is None:
+            raise UserInputError(
+                "a binding has the form name=number",
+                where=f"--bind {text}",
+                hint="such as --bind batch=1",
+            )
+        if name in bindings:
+            raise UserInputError(
+                f"{name!r} is bound twice", where=f"--bind {text}", hint="leave one of them out"
+            )
+        bindings[name] = number
     return bindings
+
+
+def _number(text: str) -> int | float | None:
+    if text.lower() in {"true", "false"}:
+        return int(text.lower() == "true")
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return None
 
 
 def _overrides(texts: Sequence[str]) -> dict[str, Any]:

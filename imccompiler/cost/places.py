@@ -30,7 +30,6 @@ class Places:
     """Places of cores by their numbers, which go chip after chip and row by row.
 
     Attributes:
-        size: Rows and columns of the meshes of all chips.
         bus: Whether the cores of a chip share a bus, else they stand on a mesh.
         row: On the meshes of all chips as if they were one, shape (cores,).
         column: The same.
@@ -39,7 +38,6 @@ class Places:
         distances: Between all cores.
     """
 
-    size: tuple[int, int]
     bus: bool
     row: Ints
     column: Ints
@@ -82,11 +80,9 @@ def _places(
 ) -> Places:
     chip, core = np.divmod(np.arange(chips * cores), cores)
     (chip_row, chip_column), (row, column) = np.divmod(chip, package[1]), np.divmod(core, grid[1])
-    mesh_row = chip_row * grid[0] + row
     return Places(
-        (int(mesh_row.max()) + 1, package[1] * grid[1]),
         topology == "bus",
-        mesh_row,
+        chip_row * grid[0] + row,
         chip_column * grid[1] + column,
         chip_row,
         chip_column,

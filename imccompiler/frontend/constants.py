@@ -52,6 +52,7 @@ class Constants:
     ) -> None:
         self._tensors = dict(tensors)
         self._arrays: dict[str, Array] = {}
+        self._sound: set[str] = set()
         self._folder = folder
         self._shapes_only = shapes_only
 
@@ -110,6 +111,10 @@ class Constants:
         """
         if name not in self._arrays:
             self._arrays[name] = self._read(name, self._tensors[name])
+            self._sound.add(name)
+        if name not in self._sound:  # computed: an operator may have made NaN of numbers
+            _check_finite(self._arrays[name], f"tensor {name!r}")
+            self._sound.add(name)
         return self._arrays[name]
 
     def _read(self, name: str, tensor: TensorProto) -> Array:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto, ValueInfoProto
 
 LIMIT_BYTES = 2**29  # folding must not be a memory bomb
+LIMIT_FILLED_BYTES = 2**31  # of a tensor of one value: old test models have such weights
 
 
 class Evaluator:
@@ -54,8 +55,19 @@ class Evaluator:
         from onnx import numpy_helper  # noqa: PLC0415
 
         info = self._graph.type_of(node.outputs[0], node.where)
+        if math.prod(info.shape) * info.dtype.itemsize > LIMIT_FILLED_BYTES:
+            raise ModelError(
+                f"constant {node.outputs[0]!r} is too large: its shape is {info.shape}",
+                where=node.where,
+                hint="keep such a tensor out of the network",
+            )
         value = node.attributes.get("value")
         fill = np.zeros(1, info.dtype) if value is None else numpy_helper.to_array(value)
+        if fill.size != 1 or fill.dtype != info.dtype:
+            raise ModelError(
+                f"its value has shape {fill.shape} and type {fill.dtype}, not one {info.dtype}",
+                where=node.where,
+            )
         return np.broadcast_to(fill.reshape(()), info.shape)
 
     def _computed(self, name: str) -> Array:

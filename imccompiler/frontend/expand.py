@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imccompiler.errors import ModelError
+from imccompiler.frontend.constants import element_type
 from imccompiler.frontend.flatten import Body, Flattener, attribute
 from imccompiler.frontend.functions import compatible_nodes
 from imccompiler.frontend.order import describe
@@ -15,7 +16,7 @@ from imccompiler.frontend.scope import Scope
 from imccompiler.frontend.sequences import SEQUENCES
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, NodeProto
+    from onnx import GraphProto, NodeProto, ValueInfoProto
 
 LIMIT_ITERATIONS = 20_000  # of one loop
 ENDLESS = 2**63 - 1
@@ -81,7 +82,10 @@ def _loop(f: Flattener, node: NodeProto, scope: Scope) -> None:
         for parts, name in zip(collected, outputs[1 + count :], strict=True):
             parts.append(name)
         iteration += 1
-    stacked = [_stack(f, parts, 0, path, where) for parts in collected]
+    stacked = [
+        _stack(f, parts, 0, path, where) if parts else _empty(f, output, path)
+        for parts, output in zip(collected, body.output[1 + count :], strict=True)
+    ]
     _hand_out(node, [*state, *stacked], scope)
 
 
@@ -107,6 +111,8 @@ def _scan(f: Flattener, node: NodeProto, scope: Scope) -> None:
     if len(lengths) != 1:
         raise ModelError(f"its inputs have different lengths {sorted(lengths)}", where=where)
     length = lengths.pop()
+    if length < 1:
+        raise ModelError("scans empty tensors", where=where, hint="bind a longer dimension")
     _check_iterations(length, where)
     path = scope.body(_label(node)).path
     prepared = f.prepare(body.node, path, body)
@@ -150,12 +156,6 @@ def _run(
 
 def _stack(f: Flattener, parts: Sequence[str], axis: int, path: str, where: str) -> str:
     """The parts along a new axis."""
-    if not parts:
-        raise ModelError(
-            "does not run a single time, so its results are empty",
-            where=where,
-            hint="bind a longer dimension",
-        )
     rank = len(f.shape_of(parts[0], where)) + 1
     axis = axis + rank if axis < 0 else axis
     rows: list[str] = []
@@ -164,6 +164,13 @@ def _stack(f: Flattener, parts: Sequence[str], axis: int, path: str, where: str)
         target = f.constant(f"{path}/shape", np.array([*shape[:axis], 1, *shape[axis:]], np.int64))
         rows += f.emit("Reshape", [part, target], f"{path}/row")
     return f.emit("Concat", rows, f"{path}/stack", axis=axis)[0]
+
+
+def _empty(f: Flattener, output: ValueInfoProto, path: str) -> str:
+    """What a loop that does not run collects: no rows of the declared shape."""
+    dims = [dim.dim_value for dim in output.type.tensor_type.shape.dim]
+    dtype = element_type(output.type.tensor_type.elem_type, f"output {output.name!r} of {path}")
+    return f.constant(f"{path}/{output.name}", np.zeros([0, *dims], dtype))
 
 
 def _slice(f: Flattener, name: str, axis: int, index: int, path: str) -> str:

@@ -22,7 +22,7 @@ from imccompiler.frontend.fold import Folder, is_small, may_fold
 from imccompiler.frontend.inference import Inference, is_static, shape_of_type
 from imccompiler.frontend.order import describe
 from imccompiler.frontend.scope import Names, Scope
-from imccompiler.frontend.skeleton import check_dims, constant_tensor
+from imccompiler.frontend.skeleton import check_dims, check_elements, constant_tensor
 from imccompiler.frontend.soundness import check_node
 
 if TYPE_CHECKING:
@@ -244,6 +244,8 @@ class Flattener:
         for name in filter(None, node.output):
             if not is_static(results.get(name)) and name in self.declared:
                 results[name] = self.declared[name]
+            if is_static(kind := results.get(name)):
+                check_elements(shape_of_type(kind), where)
         self.types.update(results)
         if len(values) == len(names) and may_fold(node, results):
             found = self._folder.compute(node, values)

@@ -47,6 +47,13 @@ def import_graph(graph: Graph) -> tuple[ModuleOp, WeightStore]:
             PRODUCTS.get(node.op_type, import_digital)(builder, node)
         except (IRError, VerifyException) as error:
             raise ModelError(f"cannot be imported: {error}", where=node.where) from error
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"cannot be imported: {type(error).__name__}: {error}",
+                where=node.where,
+                hint="its attributes or inputs are none that the operator can have; if they are, "
+                "report it",
+            ) from error
     return builder.finish(), builder.store
 
 

@@ -10,6 +10,7 @@ from imccompiler.frontend.constants import Constants
 from imccompiler.frontend.flatten import Flattener
 from imccompiler.frontend.inference import is_static, shape_of_type
 from imccompiler.frontend.scope import Scope
+from imccompiler.frontend.skeleton import check_elements
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TypeProto, ValueInfoProto
@@ -42,6 +43,8 @@ def normalise(
     """
     declared = {} if bound else _declared(model)
     f = Flattener(model, opset, constants, {i.name: i.type for i in inputs}, declared)
+    for value in inputs:
+        check_elements(shape_of_type(value.type), f"input {value.name!r}")
     scope = Scope()
     for name in (*(i.name for i in inputs), *constants.names()):
         scope.bind(f.names.reserve(name), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ from imccompiler.frontend.order import describe
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto, TensorProto
+
+LIMIT_ELEMENTS = 2**32
+"""Of any tensor; the largest of a language model, its embedding, has some 2^30."""
 
 
 def split(graph: GraphProto) -> tuple[list[NodeProto], dict[str, TensorProto]]:
@@ -48,13 +52,29 @@ def check_dims(name: str, tensor: TensorProto) -> None:
     """Check that a constant has a shape.
 
     Raises:
-        ModelError: A dimension is negative.
+        ModelError: A dimension is negative, or there are more elements than any network has.
     """
+    check_elements(tuple(tensor.dims), f"tensor {name!r}")
     if any(dim < 0 for dim in tensor.dims):
         raise ModelError(
             f"has shape {tuple(tensor.dims)}",
             where=f"tensor {name!r}",
             hint="is the model damaged? export it again",
+        )
+
+
+def check_elements(shape: tuple[int, ...], where: str) -> None:
+    """Check that a tensor is no bomb.
+
+    Raises:
+        ModelError: It has more than `LIMIT_ELEMENTS`.
+    """
+    if math.prod(shape) > LIMIT_ELEMENTS:
+        raise ModelError(
+            f"is too large: shape {shape}, and no tensor may have more than {LIMIT_ELEMENTS:,} "
+            "elements",
+            where=where,
+            hint="check the sizes that the model gives and those that are bound",
         )
 
 

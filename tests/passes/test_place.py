@@ -14,7 +14,7 @@ from imccompiler.ir.decisions import Placement, Replication
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes import place
 from imccompiler.passes.blocks import layer_blocks, parts_of_copy
-from imccompiler.passes.place import Demand, NoRoom, misfit, place_parts
+from imccompiler.passes.place import Demand, NoRoom, Placed, misfit, place_parts
 
 HEAD = "fold,canonicalize,quantize,partition,segment,replicate,place"
 
@@ -137,6 +137,23 @@ def test_the_best_core_is_always_within_reach(some_op, drawn, crossbars):
         return
     for one, other in zip(found.cores, expected.cores, strict=True):
         assert one.tolist() == other.tolist()
+
+
+@pytest.mark.parametrize(("parts", "chips"), [(1, 1), (16, 1), (17, 2), (40, 3), (90, 4)])
+def test_no_more_chips_are_used_than_have_a_core_for_each_part(some_op, parts, chips):
+    machine = load("pimcomp", ["chip.grid=[4,4]", "package.chips=4"])
+    placed = place_parts([demand(some_op, [2] * parts)], machine)
+    assert isinstance(placed, Placed)
+    assert (placed.cores[0] // 16).max() == chips - 1
+    assert len(set(placed.cores[0].tolist())) == min(parts, 64)
+
+
+def test_pins_on_another_chip_leave_room(some_op):
+    machine = load("pimcomp", ["chip.grid=[1,2]", "package.chips=4"])
+    pinned = Demand(some_op, np.array([64, 64]), np.full((2, 2), 0.5), 1.0, np.array([0, 7]))
+    placed = place_parts([pinned, demand(some_op, [64, 64])], machine)
+    assert isinstance(placed, Placed)
+    assert sorted(placed.cores[1].tolist()) in ([1, 2], [1, 3], [2, 3])
 
 
 def test_few_cores_are_looked_at_on_a_large_machine():
