@@ -15,6 +15,7 @@ from imccompiler.passes.canonicalize_products import fuse_relu, scalar_into_weig
 from imccompiler.passes.canonicalize_shapes import (
     drop_identity,
     global_average,
+    in_onnx_order,
     merge_reshapes,
     merge_transposes,
     reshape_form,
@@ -66,3 +67,4 @@ class CanonicalizePass(ImcPass):
         apply_rules(module, context.store, (*SHAPES, *PATTERNS))
         apply_rules(module, context.store, (*POOLS, *PRODUCTS, *SHAPES))
         apply_rules(module, context.store, (flatten_into_window,))
+        in_onnx_order(module)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 
 from imccompiler.ir.attributes import to_attributes
-from imccompiler.ir.dialect import DigitalOp
-from imccompiler.ir.types import dtype_of, shape_of
+from imccompiler.ir.decisions import Source
+from imccompiler.ir.dialect import DigitalOp, MatmulOp
+from imccompiler.ir.types import dtype_of, shape_of, tensor_type
+from imccompiler.passes.layouts import assign_layouts
 from imccompiler.passes.rewriting import Rewriter, digital, is_decided
 
 
@@ -56,11 +59,42 @@ def global_average(rewriter: Rewriter, op: Operation) -> bool:
     if mean is None or not _covers_space(mean):
         return False
     x = mean.operands_[0]
+    if len(shape_of(x)) == 3 and not _follows_window(x):
+        return False  # of a sequence's tokens: its last axis are channels, not space
     shape = shape_of(x)
     pooled = rewriter.digital(mean, "GlobalAveragePool", [x], (*shape[:2], *[1] * (len(shape) - 2)))
     same = shape_of(pooled) == shape_of(mean.result)
     rewriter.replace(mean, pooled if same else _reshape(rewriter, mean, pooled, "shape"))
     return True
+
+
+def _follows_window(value: SSAValue) -> bool:
+    """Whether a value is made by a window, elementwise operators between."""
+    while isinstance(value.owner, DigitalOp) and value.owner.operands_:
+        value = value.owner.operands_[0]
+    return isinstance(value.owner, MatmulOp) and bool(value.owner.window.kernel)
+
+
+def in_onnx_order(module: ModuleOp) -> None:
+    """Bring what a product without a window reads into ONNX order, by a Reshape to its own shape.
+
+    Windows leave channels innermost, which then are not the rows of such a product.
+    """
+    layouts = assign_layouts(module)
+    for op in list(module.body.block.ops):
+        if not isinstance(op, MatmulOp) or op.window.kernel or layouts[op.input].is_onnx:
+            continue
+        shape = shape_of(op.input)
+        node = op.source.node if op.source is not None else op.name
+        moved = DigitalOp(
+            "Reshape",
+            [op.input],
+            tensor_type(shape, dtype_of(op.input)),
+            to_attributes({"shape": list(shape)}),
+            Source(f"{node}/ordered", "Reshape"),
+        )
+        module.body.block.insert_op_before(moved, op)
+        op.operands[0] = moved.result
 
 
 def _is_identity(op: DigitalOp) -> bool:

@@ -25,10 +25,11 @@ from imccompiler.passes.compute import (
 )
 from imccompiler.passes.encoding import encode
 from imccompiler.passes.gather import Gatherer, Requests, Target
-from imccompiler.passes.geometry import Box, Window2d, cut
+from imccompiler.passes.geometry import Box, Window2d, cut, cut_rows_first
 from imccompiler.passes.moves import copy_template
 from imccompiler.passes.pools import pool_window
 from imccompiler.passes.ragged import starts_of
+from imccompiler.passes.splits import Split, constant_for, need_of, split_of
 from imccompiler.passes.taskgraph import GraphBuilder, Kind, Side
 from imccompiler.passes.template import Template
 from imccompiler.passes.values import Done, Tiles, Value
@@ -40,32 +41,12 @@ from imccompiler.simulator.integer import AddParameters, AverageParameters
 CONSTANT_SHARE = 64  # constants of an elementwise operator may take this fraction of a memory
 CONSTANT_BYTES = 16  # of one element: ones, two multipliers, an offset and a shift
 GLOBAL_SPLIT = 8  # cores that share the channels of a global pooling
+ROW_SPLIT = 8  # cores that share the rows of a function, if there are so many rows
+TILE_SHARE = 16  # operands and result of a function's part may take this fraction of a memory
 
 RENAMES = frozenset(
     {"Reshape", "Squeeze", "Unsqueeze", "Identity", "Flatten", "Relu", "Clip"}
 )  # as moves they keep every code where it is (a Relu that does nothing among them)
-ROW_WISE = frozenset({"Softmax", "LogSoftmax", "LayerNormalization"})
-ELEMENTWISE = frozenset(
-    {
-        "Relu",
-        "LeakyRelu",
-        "Clip",
-        "Sigmoid",
-        "Tanh",
-        "Erf",
-        "Exp",
-        "Sqrt",
-        "Reciprocal",
-        "Neg",
-        "Abs",
-        "Log",
-        "HardSigmoid",
-        "HardSwish",
-        "Gelu",
-        "Softplus",
-        "Identity",
-    }
-)
 
 
 class DigitalBuilder:
@@ -312,10 +293,11 @@ class DigitalBuilder:
     # ---- functions
 
     def _function(self, job: _Job) -> None:
-        tiles = self._function_tiles(job)
+        split = self._split(job)
+        tiles = self._function_tiles(job, split)
         everything = job.value.layout.whole
         needs = [
-            [(core, self._need(job, v, box, whole=box == everything)) for core, box in tiles]
+            [(core, self._need(job, v, box, split, everything)) for core, box in tiles]
             for v in job.operands
         ]
         for rank, ((core, box), (buffers, done)) in enumerate(
@@ -334,7 +316,9 @@ class DigitalBuilder:
                 job.value.layout.axes if whole else (0, 1, 2),
                 job.quants[job.op.result],
             )
-            index = self._function_index(job, tuple(operands), result, whole)
+            index = self._function_index(
+                job, tuple(operands), result, None if whole else box, split
+            )
             elements = max([box.size, *(int(np.prod(o.shape)) for o in operands)])
             ones = (1,) * len(operands)
             template = self._template(
@@ -343,26 +327,49 @@ class DigitalBuilder:
             )
             self._emit(job, core, box, rank, template, packed, before)
 
-    def _function_tiles(self, job: _Job) -> list[tuple[int, Box]]:
+    def _split(self, job: _Job) -> Split | None:
+        """How the function can be computed in parts."""
+        if isinstance(job.op, DynamicMatmulOp):
+            return None
+        return split_of(
+            job.op_type,
+            job.attributes,
+            [self._values[v].layout for v in job.operands],
+            job.value.layout,
+            [shape_of(v) for v in job.op.operands_ if isinstance(v.owner, WeightOp)],
+        )
+
+    def _function_tiles(self, job: _Job, split: Split | None) -> list[tuple[int, Box]]:
         whole = job.value.layout.whole
         if isinstance(job.op, DynamicMatmulOp):
             return self._head_tiles(job)
-        same_grid = all(
-            self._values[v].layout.grid == job.value.layout.grid
-            and self._values[v].layout.axes == job.value.layout.axes
-            for v in job.operands
-        )
-        no_constants = all(not isinstance(v.owner, WeightOp) for v in job.op.operands_)
-        last = len(job.value.layout.shape) - 1
-        axis = int(job.attributes.get("axis", -1)) % (last + 1)
-        row_wise = job.op_type in ROW_WISE and axis == last == job.value.layout.axes[-1]
-        if same_grid and row_wise:
-            tiles = self._follow(job)
-            if all(box.channels == whole.channels for _, box in tiles):
-                return tiles
-        if same_grid and no_constants and job.op_type in ELEMENTWISE:
-            return self._follow(job)
-        return [(self._one_core(job), whole)]
+        if split is None:
+            return [(self._one_core(job), whole)]
+        if job.op.placement is None:
+            for v in job.operands:
+                tiles = self._values[v].tiles.places
+                same = self._values[v].layout.grid == job.value.layout.grid
+                rows = all(box.channels == whole.channels for _, box in tiles)
+                if same and (rows or not split.by_rows) and len(tiles) > 1:
+                    return tiles
+        return self._row_tiles(job)
+
+    def _row_tiles(self, job: _Job) -> list[tuple[int, Box]]:
+        """Some rows of the result on each of some cores that have parts of the operands."""
+        whole = job.value.layout.whole
+        if job.op.placement is not None:
+            cores = list(job.op.placement.cores)
+        else:
+            cores = sorted({c for v in job.operands for c, _ in self._values[v].tiles.places})
+        values = [job.value, *(self._values[v] for v in job.operands)]
+        size = sum(v.layout.whole.size * v.element_bytes for v in values)
+        memory = self._machine.main_kind.local_memory.kib * 1024
+        wanted = max(min(ROW_SPLIT, len(cores)), -(-size * TILE_SHARE // memory))
+        boxes = cut_rows_first(whole, min(wanted, whole.positions))
+        if len(boxes) == 1:
+            return [(cores[0] if job.op.placement else self._one_core(job), whole)]
+        step = max(1, len(cores) // len(boxes))
+        return [(cores[i * step % len(cores)], box) for i, box in enumerate(boxes)]
 
     def _head_tiles(self, job: _Job) -> list[tuple[int, Box]]:
         """A product of activations is split by its leading axes (attention heads)."""
@@ -379,12 +386,13 @@ class DigitalBuilder:
             for i, (y0, y1) in enumerate(cut(whole.height, max(1, len(cores))))
         ]
 
-    def _need(self, job: _Job, v: SSAValue, box: Box, *, whole: bool) -> Box:
-        if whole:
-            return self._values[v].layout.whole
-        if isinstance(job.op, DynamicMatmulOp):
-            return self._values[v].layout.whole._replace(y0=box.y0, y1=box.y1)
-        return box
+    def _need(self, job: _Job, v: SSAValue, box: Box, split: Split | None, everything: Box) -> Box:
+        layout = self._values[v].layout
+        if box == everything:
+            return layout.whole
+        if split is None:  # a product of activations, by heads
+            return layout.whole._replace(y0=box.y0, y1=box.y1)
+        return need_of(split, layout, job.value.layout, box)
 
     def _pack(
         self,
@@ -412,9 +420,15 @@ class DigitalBuilder:
         return (buffers[0], target), done + tuple(tasks)
 
     def _function_index(
-        self, job: _Job, operands: tuple[Operand, ...], result: Operand, whole: bool
+        self,
+        job: _Job,
+        operands: tuple[Operand, ...],
+        result: Operand,
+        part: Box | None,
+        split: Split | None,
     ) -> int:
-        key = (job.layer, operands, result)
+        """The number of the function of the whole result, or of a part of it."""
+        key = (job.layer, operands, result, part and (part.c0, part.c1))
         if key in self._constants:
             return self._constants[key]
         attributes = dict(job.attributes)
@@ -423,11 +437,14 @@ class DigitalBuilder:
         if isinstance(job.op, DynamicMatmulOp):
             macs = int(np.prod(result.shape)) * operands[0].shape[-1]
         else:
-            if not whole and "axis" in attributes:
-                attributes["axis"] = -1
+            if part is not None and split is not None:
+                attributes = dict(split.attributes)
             for position, v in enumerate(job.op.operands_):
                 if isinstance(v.owner, WeightOp):
-                    constants[position] = self._store[v.owner.key.data]
+                    constant = self._store[v.owner.key.data]
+                    if part is not None:
+                        constant = constant_for(constant, job.value.layout, part)
+                    constants[position] = constant
         self._functions.append(Function(job.op_type, attributes, operands, result, constants, macs))
         self._constants[key] = len(self._functions) - 1
         return self._constants[key]
