@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from imccompiler.errors import PassError
 from imccompiler.hardware.schema import Machine
 from imccompiler.hardware.weights import outputs_per_crossbar
+from imccompiler.ir.absent import absent, is_absent
 from imccompiler.ir.decisions import Window
 from imccompiler.ir.dialect import MatmulOp, shape_of
 from imccompiler.passes.geometry import Box, Window2d, cut
@@ -335,6 +336,8 @@ def block_matrix(
     op: MatmulOp, weight: NDArray[np.integer], block: RowBlock, pack: Pack, unroll: int
 ) -> NDArray[np.integer]:
     """Weight codes of a row block for all outputs of its pack, shape (rows, outputs)."""
+    if is_absent(weight):
+        return absent((block.rows, pack.out1 - pack.out0), weight.dtype)
     if op.window.kernel:
         kernel = weight if weight.ndim == 4 else weight[:, :, None, :]
     else:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 
+from imccompiler.ir.absent import is_absent
 from imccompiler.ir.attributes import to_python
 from imccompiler.ir.dialect import (
     DigitalOp,
@@ -32,6 +33,7 @@ Array = NDArray[Any]
 Range = tuple[float, float]
 Method = Literal["minmax", "percentile", "mse"]
 
+UNKNOWN: Range = (-1.0, 1.0)  # of everything, if not all weights are known
 SUBSAMPLE = 1 << 14  # elements of a tensor that percentiles and errors are measured on, a sample
 MSE_SHARES = np.linspace(0.3, 1.0, 36)  # of the full range that `mse` tries
 MANY = 10_000  # observations that show a tensor's range
@@ -77,6 +79,8 @@ def observed_ranges(
         UserInputError: A calibration input is missing or has the wrong shape, or an operator is
             not supported.
     """
+    if any(is_absent(array) for array in store.entries.values()):
+        return dict.fromkeys(_values(module), UNKNOWN)
     seen: dict[SSAValue, list[Array]] = {}
     rows = {v: axis for v in _values(module) if (axis := softmax_axis(v)) is not None}
 

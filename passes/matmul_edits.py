@@ -6,6 +6,7 @@ import numpy as np
 from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import SSAValue
 
+from imccompiler.ir.absent import is_absent
 from imccompiler.ir.dialect import MatmulOp, WeightOp
 from imccompiler.ir.types import dtype_of, shape_of
 from imccompiler.passes.rewriting import Array, Rewriter
@@ -51,7 +52,7 @@ def along_axis(array: Array, shape: tuple[int, ...], axis: int) -> Array | None:
 def affine_outputs(rewriter: Rewriter, op: MatmulOp, gain: Array | None, shift: Array) -> None:
     """Give the matmul gain * y + shift for its result y, one value an output channel."""
     bias = rewriter.constant(op.bias) if op.bias is not None else None
-    if gain is not None:
+    if gain is not None and not _is_absent(rewriter, op.weight):
         weight = _values(rewriter, op.weight)
         columns = gain.reshape(-1, *[1] * (weight.ndim - 1)) if op.window.kernel else gain
         op.operands[1] = _edited(rewriter, op, op.weight, weight * columns)
@@ -65,6 +66,8 @@ def affine_inputs(rewriter: Rewriter, op: MatmulOp, gain: Array, shift: Array | 
 
     With a shift, the window must not be padded.
     """
+    if _is_absent(rewriter, op.weight):
+        return
     weight = _values(rewriter, op.weight)
     groups = op.window.groups
     if (
@@ -93,6 +96,12 @@ def _through(weight: Array, shift: Array, op: MatmulOp) -> Array:
     sums = weight.reshape(*weight.shape[:2], -1).sum(axis=2)  # (N, C / groups)
     parts = sums.reshape(op.window.groups, -1, sums.shape[1])
     return np.einsum("gnc,gc->gn", parts, shift.reshape(op.window.groups, -1)).reshape(-1)
+
+
+def _is_absent(rewriter: Rewriter, value: SSAValue) -> bool:
+    """Whether a weight's values are not known, so that no factor changes them."""
+    array = rewriter.constant(value)
+    return array is not None and is_absent(array)
 
 
 def _values(rewriter: Rewriter, value: SSAValue) -> Array:

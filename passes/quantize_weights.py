@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from xdsl.ir import SSAValue
 
 from imccompiler.errors import PassError
+from imccompiler.ir.absent import absent, is_absent
 from imccompiler.ir.decisions import IntegerMatmul
 from imccompiler.ir.dialect import MatmulOp, WeightOp
 from imccompiler.ir.store import WeightStore
@@ -62,14 +63,21 @@ def decide_integer(
     weight = store[name]
     matrix = weight.reshape(weight.shape[0], -1) if op.window.kernel else weight.T
     smallest = SMALLEST_RATIO * output_code.scale / input_code.scale
-    codes, scale = integer_weights(matrix, bits, smallest)
+    if is_absent(weight):
+        codes, scale = _unknown_weights(matrix.shape, bits, smallest)
+        stored = absent(weight.shape, np.int8 if bits <= 8 else np.int16)
+    else:
+        codes, scale = integer_weights(matrix, bits, smallest)
+        stored = codes.astype(np.int8 if bits <= 8 else np.int16)
+        stored = stored.reshape(weight.shape) if op.window.kernel else stored.T
     bias = None if op.bias is None else store[_key(op.bias)]
     requant = MatmulRequant.from_quants(codes, scale, bias, input_code, output_code)
-    stored = codes.astype(np.int8 if bits <= 8 else np.int16)
-    stored = stored.reshape(weight.shape) if op.window.kernel else np.ascontiguousarray(stored.T)
 
     def put(part: str, array: Array) -> str:
-        digest = hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=6).hexdigest()
+        if is_absent(array):
+            return store.add(f"{name}.{part}", array)
+        array = np.ascontiguousarray(array)
+        digest = hashlib.blake2b(array.data, digest_size=6).hexdigest()
         return store.add(f"{name}.{part}.{digest}", array)
 
     return IntegerMatmul(
@@ -81,6 +89,19 @@ def decide_integer(
         accumulator_bits=requant.accumulator_bits,
         product_bits=requant.product_bits,
     )
+
+
+def _unknown_weights(
+    shape: tuple[int, ...], bits: int, smallest_scale: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """In place of integer weights one column with the largest sum that they can have; and scales.
+
+    Weights whose values are not known are between -1 and 1.
+    """
+    largest = (1 << (bits - 1)) - 1
+    channels, rows = shape
+    scale = np.full(channels, max(1 / largest, smallest_scale))
+    return np.full((channels, 1), float(largest * rows)), scale
 
 
 def _key(value: SSAValue) -> str:

@@ -12,6 +12,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from imccompiler.cost.rounding import PS_PER_NS
 from imccompiler.hardware.schema import Machine
+from imccompiler.ir.absent import is_absent
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.ir.store import WeightStore
 from imccompiler.passes.base import CompileContext
@@ -149,7 +150,7 @@ class Reloader:
             size = sum(map(self._bytes, part.calls))
             self._addresses[job.layer, index] = address = self._allocate(size)
             codes = self._store[job.op.integer.weight] if job.op.integer is not None else None
-            if codes is not None and 0 not in codes.strides:
+            if codes is not None and not is_absent(codes):
                 for call in part.calls:
                     data = _packed(_matrix(job, call, codes), self._weight_bits)
                     self.images.append((address, data))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from imccompiler.errors import ModelError
 from imccompiler.frontend.external import check_disjoint, extent_of, find_file, map_values
+from imccompiler.ir.absent import as_absent
 
 if TYPE_CHECKING:
     from onnx import TensorProto
@@ -235,7 +236,7 @@ def seeded(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         block = block / np.float32(math.sqrt(max(fan_in, 1)))
     else:
         block = np.clip(np.round(block * 32), 0 if dtype.kind in "ub" else -127, 127)
-    return np.broadcast_to(block.astype(dtype), shape)
+    return as_absent(np.broadcast_to(block.astype(dtype), shape))
 
 
 def _check_finite(value: Array, where: str) -> None:

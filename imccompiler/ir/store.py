@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.errors import IRError
+from imccompiler.ir.absent import is_absent, with_absent, without_absent
 
 Array = NDArray[Any]
 
@@ -55,7 +56,7 @@ class WeightStore:
             raise IRError(f"weight {key!r} is already there with other values")
         # Contiguous, so that sums come out the same to the last bit after saving and loading; but
         # a view that repeats a few values, as stands for weights that are absent, stays one.
-        self._entries[key] = value if 0 in value.strides else np.asarray(value, order="C")
+        self._entries[key] = value if is_absent(value) else np.asarray(value, order="C")
         return key
 
     def holds(self, other: WeightStore) -> bool:
@@ -75,9 +76,12 @@ class WeightStore:
         """SHA-256 over names, types, shapes and bytes."""
         digest = hashlib.sha256()
         for key in sorted(self._entries):
-            value = np.asarray(self._entries[key], order="C")
+            value = self._entries[key]
             digest.update(f"{key}\0{value.dtype.str}\0{value.shape}\0".encode())
-            digest.update(value.data if value.size else b"")
+            if is_absent(value):
+                digest.update(b"absent")
+            elif value.size:
+                digest.update(np.asarray(value, order="C").data)
         return digest.hexdigest()
 
     def save(self, path: Path) -> None:
@@ -91,7 +95,8 @@ class WeightStore:
 
         unfinished = path.with_name(path.name + ".unfinished")
         try:
-            save_file({k: np.asarray(v, order="C") for k, v in self._entries.items()}, unfinished)
+            arrays, metadata = without_absent(self._entries)
+            save_file(arrays, unfinished, metadata=metadata or None)
             unfinished.replace(path)
         except (OSError, SafetensorError) as error:
             raise IRError(f"cannot be written: {error}", where=str(path)) from error
@@ -118,11 +123,11 @@ def _mapped(path: Path) -> dict[str, Array]:
     data = np.asarray(np.memmap(path, np.uint8, "r"))
     start = 8 + int(data[:8].view("<u8")[0])
     header = json.loads(data[8:start].tobytes())
-    header.pop("__metadata__", None)
+    metadata = header.pop("__metadata__", None)
     arrays: dict[str, Array] = {}
     for name, entry in header.items():
         if entry["dtype"] not in _DTYPES:
             raise IRError(f"holds elements of type {entry['dtype']}", where=f"{path}: {name!r}")
         begin, end = (start + offset for offset in entry["data_offsets"])
         arrays[name] = data[begin:end].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
-    return arrays
+    return with_absent(arrays, metadata)

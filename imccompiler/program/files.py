@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.errors import ProgramError
+from imccompiler.ir.absent import is_absent, with_absent, without_absent
 from imccompiler.program.artifact import (
     FORMAT_VERSION,
     GROUP_COLUMNS,
@@ -103,7 +104,10 @@ def content_hash(program: Program) -> str:
     digest = hashlib.sha256(json.dumps(describe(program), sort_keys=True).encode())
     for name, array in sorted({**_tables(program), **_weights(program)}.items()):
         digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-        digest.update(np.ascontiguousarray(array).data if array.size else b"")
+        if is_absent(array):
+            digest.update(b"absent")
+        elif array.size:
+            digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
@@ -113,7 +117,8 @@ def _write(program: Program, folder: Path) -> None:
     folder.mkdir()
     for name, array in _tables(program).items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
-    save_file(_weights(program), folder / WEIGHTS)
+    weights, metadata = without_absent(_weights(program))
+    save_file(weights, folder / WEIGHTS, metadata=metadata or None)
     text = json.dumps({"format_version": FORMAT_VERSION, **describe(program)}, indent=1)
     (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
@@ -145,12 +150,12 @@ def _tables(program: Program) -> dict[str, NDArray[Any]]:
 
 def _weights(program: Program) -> dict[str, NDArray[Any]]:
     weights: dict[str, NDArray[Any]] = {
-        f"matrix/{i}": np.ascontiguousarray(m, np.int16)
+        f"matrix/{i}": m if is_absent(m) else np.ascontiguousarray(m, np.int16)
         for i, m in enumerate(program.matrices.values())
     }
     for i, function in enumerate(program.functions):
         for position, constant in function.constants.items():
-            weights[f"function/{i}/{position}"] = np.array(constant, copy=False, order="C")
+            weights[f"function/{i}/{position}"] = np.asarray(constant)
     return weights
 
 
@@ -190,11 +195,12 @@ def _read_array(path: Path, name: str) -> NDArray[Any]:
 
 
 def _read_weights(path: Path) -> Mapping[str, NDArray[Any]]:
-    from safetensors import SafetensorError  # noqa: PLC0415
-    from safetensors.numpy import load_file  # noqa: PLC0415
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415
 
     try:
-        return load_file(path)
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return with_absent(arrays, file.metadata())
     except (OSError, SafetensorError) as error:
         raise ProgramError(f"cannot be read: {error}", where=str(path)) from error
 
