@@ -19,6 +19,7 @@ import signal
 import sys
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -223,6 +224,7 @@ def _work(seeds: list[bytes], task: Callable[[bytes], None], orders: int, give: 
 
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES,) * 2)
+    warnings.simplefilter("ignore")  # pytest makes errors of them
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
     os.dup2(silent, 2)
@@ -236,7 +238,7 @@ def _work(seeds: list[bytes], task: Callable[[bytes], None], orders: int, give: 
                 outcome = f"internal error\t{cause}"
             except ImcError:
                 outcome = "refused"
-            except BaseException as error:  # noqa: BLE001: to find these is what it is for
+            except BaseException as error:  # noqa: BLE001
                 outcome = f"{type(error).__name__}\t{''.join(traceback.format_exception(error))}"
             text = outcome.replace("\n", "\x1f")
             view = memoryview(text.encode(errors="replace") + b"\n")

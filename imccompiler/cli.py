@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import atexit
 import gc
+import signal
 import sys
+from _thread import interrupt_main
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Timer
 from typing import Annotated, Literal
 
 import typer
@@ -17,6 +20,8 @@ Objective = Literal["latency", "throughput", "energy"]
 
 COLLECT_AFTER = 3_000_000
 """New objects before Python looks for reference cycles: passes make many objects, few cycles."""
+
+AGAIN_AFTER_S = 0.05
 
 app = typer.Typer(
     name="imcc",
@@ -86,7 +91,8 @@ def compile_command(
     *,
     settings: Settings = None,
     bind: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=N", help="Size of a dynamic dimension.")
+        list[str] | None,
+        typer.Option(metavar="NAME=N", help="A dynamic dimension, or a scalar input."),
     ] = None,
     objective: Goal = "latency",
     passes: Annotated[str | None, typer.Option(help="Another pipeline, in text.")] = None,
@@ -388,8 +394,19 @@ def _two_columns(rows: dict[str, str]) -> object:
     return two_columns(rows)
 
 
+def _interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Ctrl-C in a callback from native code is lost there: interrupt again, outside of it."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        Timer(AGAIN_AFTER_S, interrupt_main).start()
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 the input, 3 does not fit, 1 ours, 130 Ctrl-C."""
+    if arguments is None:  # a process of our own
+        signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
+        sys.unraisablehook = _interrupt_again
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     gc.set_threshold(COLLECT_AFTER)
     atexit.register(gc.freeze)  # what is left goes with the process, whether in cycles or not

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+# A name of thousands of characters hides the message around it.
+_LONG_WORD = re.compile(r"(\S{100})\S{100,}(\S{20})")
+
 
 class ImcError(Exception):
     """Root of every error that imccompiler raises on purpose.
@@ -22,7 +27,8 @@ class ImcError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{text}\n  hint: {self.hint}" if self.hint else text
+        text = f"{text}\n  hint: {self.hint}" if self.hint else text
+        return _LONG_WORD.sub(r"\1...\2", text)
 
 
 class ModelError(ImcError):

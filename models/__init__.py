@@ -12,11 +12,12 @@ if not __name__.startswith("imccompiler."):
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imccompiler.errors import ModelError
+from imccompiler.errors import ModelError, UserInputError
 from imccompiler.models import (
     alexnet,
     bert,
@@ -125,12 +126,22 @@ def build(name: str, seed: int | None = 0, **options: Any) -> ModelProto:
 def export(name: str, path: Path | str, seed: int | None = 0, **options: Any) -> None:
     """Build a network and write it to an ONNX file, making its folder if need be.
 
-    Takes what `build` takes, and raises what it raises, or OSError if it cannot write there.
+    Takes what `build` takes, and raises what it raises.
+
+    Raises:
+        UserInputError: The file cannot be written; then none is left.
     """
     model = build(name, seed, **options)
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    new = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new.write_bytes(model.SerializeToString(deterministic=True))
+        new.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise UserInputError(f"cannot be written: {error}", where=str(path)) from error
 
 
 def _find(name: str) -> tuple[ModelInfo, _Builder]:

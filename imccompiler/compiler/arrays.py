@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -37,15 +38,19 @@ def read_arrays(path: Path) -> Arrays:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays to an npz file.
+    """Write arrays to an npz file, whole or not at all.
 
     Raises:
         UserInputError: The file cannot be written.
     """
+    new = path.with_name(f".{path.name}.new")
     try:
-        with path.open("wb") as file:
+        with new.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
+        new.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
         raise UserInputError(f"cannot be written: {error}", where=str(path)) from error
 
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,8 @@ def write_report(folder: Path, report: Report) -> None:
         new.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
         new.replace(folder / REPORT)
     except OSError as error:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
         raise UserInputError(f"cannot be written to: {error}", where=str(folder)) from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from imccompiler.compiler.torch_export import export_module, is_module
 from imccompiler.errors import HardwareError, ModelError, UserInputError
@@ -15,7 +15,6 @@ from imccompiler.hardware.schema import Machine
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-
     from torch.nn import Module
 
     from imccompiler.frontend import Network
@@ -62,19 +61,26 @@ def network_of(
 
     if isinstance(model, Network):
         return model, None
+    opened = _exported(model, example_inputs)
+    network = load_onnx(opened, bindings, shapes_only=shapes_only)
+    if shapes_only:
+        return network, None
+    return network, opened if isinstance(opened, (Path, bytes)) else _bytes_of(opened)
+
+
+def _exported(
+    model: ModelProto | Module | bytes | Path | str, example_inputs: tuple[Any, ...] | None
+) -> ModelProto | bytes | Path:
+    """The model as ONNX."""
     if is_module(model):
-        model = export_module(model, example_inputs)
-    elif example_inputs is not None:
+        return export_module(model, example_inputs)
+    if example_inputs is not None:
         raise UserInputError(
             "example inputs are for a torch.nn.Module only",
             where="example_inputs",
             hint="leave them out",
         )
-    opened = _opened(model)
-    network = load_onnx(opened, bindings, shapes_only=shapes_only)
-    if shapes_only or isinstance(opened, (Path, bytes)):
-        return network, None if shapes_only else opened
-    return network, _bytes_of(opened)
+    return _opened(cast("ModelProto | bytes | Path | str", model))
 
 
 def _opened(model: ModelProto | bytes | Path | str) -> ModelProto | bytes | Path:

@@ -50,11 +50,14 @@ def export_module(module: Module, example_inputs: tuple[Any, ...] | None) -> Mod
                 module.eval(), tuple(example_inputs), dynamo=True, verbose=False
             )
     except Exception as error:  # torch raises of every kind here
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ModelError(
-            f"torch cannot export it: {str(error).strip().splitlines()[0] if str(error) else error!r}",
+            f"torch cannot export it: {reason}",
             where=type(module).__name__,
             hint="call torch.onnx.export(module, inputs, dynamo=True) to see all that it says",
         ) from error
     finally:
         module.train(training)
+    if program is None:
+        raise ModelError("torch cannot export it", where=type(module).__name__)
     return program.model_proto

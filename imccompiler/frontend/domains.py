@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ def same_type(node: NodeProto) -> bool:
 
 @cache
 def _runtime_operators() -> frozenset[tuple[str, str]]:
-    # onnxruntime offers its schemas through this module only.
-    from onnxruntime.capi import onnxruntime_pybind11_state as state  # noqa: PLC0415
-
+    # onnxruntime offers its schemas through this compiled module only.
+    state = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     schemas = state.get_all_operator_schema()
     return frozenset((s.domain, s.name) for s in schemas if s.domain in RUNTIME)

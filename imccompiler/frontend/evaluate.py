@@ -28,8 +28,10 @@ class Evaluator:
         self._graph = graph
         self._producers: dict[str, Node] = {}
         for node in graph.nodes:
-            if node.op_type not in RANDOM and all(
-                not name or self.is_constant(name) for name in node.inputs
+            if (
+                not node.domain
+                and node.op_type not in RANDOM
+                and all(not name or self.is_constant(name) for name in node.inputs)
             ):
                 self._producers |= {name: node for name in node.outputs if name}
 

@@ -19,8 +19,9 @@ from imccompiler.errors import ModelError
 from imccompiler.frontend.constants import Array, Constants
 from imccompiler.frontend.domains import DEFAULT
 from imccompiler.frontend.fold import Folder, is_small, may_fold
-from imccompiler.frontend.inference import Inference, is_static, shape_of_type
+from imccompiler.frontend.inference import Inference
 from imccompiler.frontend.order import describe
+from imccompiler.frontend.rules import is_static, shape_of_type
 from imccompiler.frontend.scope import Names, Scope
 from imccompiler.frontend.skeleton import check_dims, check_elements, constant_tensor
 from imccompiler.frontend.soundness import check_node
@@ -35,8 +36,11 @@ if TYPE_CHECKING:
         TypeProto,
     )
 
-LIMIT_STEPS = 200_000
+LIMIT_STEPS = 100_000
 """Nodes of bodies and functions, each time one is run: a loop must not be a bomb."""
+
+LIMIT_DERIVED = 2**27
+"""Elements of a tensor made of smaller constants; the largest layer of VGG-16 has some 10^8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class Flattener:
         self.types = dict(types)
         self.sequences: dict[str, tuple[str, ...]] = {}
         self.nodes: list[NodeProto] = []
+        self.derived: set[str] = set()
         self.names = Names()
         self._values: dict[str, Array] = {}
         self._folder = Folder(opset)
@@ -246,6 +251,7 @@ class Flattener:
                 results[name] = self.declared[name]
             if is_static(kind := results.get(name)):
                 check_elements(shape_of_type(kind), where)
+        self._derive(node, names, results)
         self.types.update(results)
         if len(values) == len(names) and may_fold(node, results):
             found = self._folder.compute(node, values)
@@ -254,6 +260,25 @@ class Flattener:
                     self._know(name, array)
                 return
         self.nodes.append(node)
+
+    def _derive(
+        self, node: NodeProto, names: Iterable[str], results: Mapping[str, TypeProto]
+    ) -> None:
+        """Note what follows from constants alone, however large, and that it is no bomb."""
+        if not all(name in self.constants or name in self.derived for name in names):
+            return
+        kinds = [kind for name in names if is_static(kind := self.type_of(name))]
+        held = sum(math.prod(shape_of_type(kind)) for kind in kinds)
+        for name in filter(None, node.output):
+            self.derived.add(name)
+            kind = results.get(name)
+            shape = shape_of_type(kind) if is_static(kind) else ()
+            if math.prod(shape) > max(LIMIT_DERIVED, held):
+                raise ModelError(
+                    f"constant {name!r} is too large: its shape is {shape}",
+                    where=describe(node),
+                    hint="keep such a tensor out of the network",
+                )
 
     def _know(self, name: str, array: Array) -> None:
         from onnx import helper  # noqa: PLC0415

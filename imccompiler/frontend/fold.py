@@ -11,8 +11,9 @@ import numpy as np
 from imccompiler.errors import ModelError
 from imccompiler.frontend.constants import Array
 from imccompiler.frontend.domains import DEFAULT
-from imccompiler.frontend.inference import IR_VERSION, is_static, shape_of_type
+from imccompiler.frontend.inference import IR_VERSION
 from imccompiler.frontend.order import describe
+from imccompiler.frontend.rules import is_static, shape_of_type
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TypeProto
@@ -66,7 +67,7 @@ class Folder:
         names = {name: f"x{i}" for i, name in enumerate(inputs)}
         try:
             session = self._session(node, names, inputs)
-        except Exception:  # noqa: BLE001: onnxruntime's errors have no common base but this
+        except Exception:  # noqa: BLE001 (onnxruntime's errors have no common base but this)
             return None
         try:
             found = session.run(None, {names[name]: array for name, array in inputs.items()})

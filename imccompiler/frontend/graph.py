@@ -14,13 +14,17 @@ from imccompiler.frontend.constants import Constants
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One ONNX node; `name` is unique in its graph, attributes are plain Python values."""
+    """One ONNX node; `name` is unique in its graph, attributes are plain Python values.
+
+    `domain` is empty for ONNX's own operators.
+    """
 
     name: str
     op_type: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
+    domain: str = ""
 
     def input(self, position: int) -> str:
         """The tensor at an input position, or an empty string if it is left out."""

@@ -13,6 +13,7 @@ from imccompiler.frontend.builder import ModuleBuilder
 from imccompiler.frontend.canonical import plain
 from imccompiler.frontend.constants import Constants, element_type
 from imccompiler.frontend.digital import import_digital
+from imccompiler.frontend.domains import DEFAULT
 from imccompiler.frontend.graph import Graph, Node, TensorInfo
 from imccompiler.frontend.products import import_conv, import_gemm, import_matmul
 from imccompiler.frontend.soundness import check_known
@@ -43,6 +44,12 @@ def import_graph(graph: Graph) -> tuple[ModuleOp, WeightStore]:
     for node in graph.nodes:
         if node.op_type in COMPUTED and builder.is_constant(node.outputs[0]):
             continue
+        if node.domain:
+            raise ModelError(
+                f"operators of the domain {node.domain!r} are not supported",
+                where=node.where,
+                hint="export the network with the operators of ONNX itself",
+            )
         try:
             PRODUCTS.get(node.op_type, import_digital)(builder, node)
         except (IRError, VerifyException) as error:
@@ -102,7 +109,14 @@ def _nodes(protos: Sequence[NodeProto], opset: int) -> tuple[Node, ...]:
             name = f"{base}.{count}"
         used.add(name)
         nodes.append(
-            Node(name, proto.op_type, tuple(proto.input), tuple(proto.output), _attributes(proto))
+            Node(
+                name,
+                proto.op_type,
+                tuple(proto.input),
+                tuple(proto.output),
+                _attributes(proto),
+                "" if proto.domain in DEFAULT else proto.domain,
+            )
         )
     return tuple(nodes)
 

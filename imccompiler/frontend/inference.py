@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
 from imccompiler.errors import ModelError
 from imccompiler.frontend.constants import Array
 from imccompiler.frontend.domains import DEFAULT, RUNTIME, same_type
 from imccompiler.frontend.order import describe
+from imccompiler.frontend.rules import contradiction, is_static
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, OperatorSetIdProto, TypeProto, ValueInfoProto
@@ -44,8 +45,8 @@ class Inference:
         if node.domain in RUNTIME:
             return self._by_runtime(node, types, values)
         found = self._by_schema(node, types, values)
-        if node.op_type == "Gemm":
-            _check_addend(node, types, found)
+        if (message := contradiction(node, types, found)) is not None:
+            raise _misfit(node, message)
         if all(is_static(found.get(name)) for name in node.output if name):
             return found
         whole = self._by_model(node, types, values)
@@ -148,38 +149,7 @@ _ELEMENTS: Mapping[str, int] = {
 }
 
 
-def is_static(kind: TypeProto | None) -> TypeGuard[TypeProto]:
-    """Whether a type is that of a tensor, and every dimension is known."""
-    if kind is None or not kind.HasField("tensor_type"):
-        return False
-    tensor = kind.tensor_type
-    return (
-        tensor.elem_type != 0
-        and tensor.HasField("shape")
-        and all(dim.HasField("dim_value") and dim.dim_value >= 0 for dim in tensor.shape.dim)
-    )
-
-
-def shape_of_type(kind: TypeProto) -> tuple[int, ...]:
-    """The shape of a static type."""
-    return tuple(dim.dim_value for dim in kind.tensor_type.shape.dim)
-
-
-def _check_addend(
-    node: NodeProto, types: Mapping[str, TypeProto], found: Mapping[str, TypeProto]
-) -> None:
-    """ONNX's inference does not look at the addend of a Gemm."""
-    addend = types.get(node.input[2]) if len(node.input) > 2 else None
-    result = found.get(node.output[0])
-    if is_static(addend) and is_static(result):
-        pairs = zip(reversed(shape_of_type(addend)), reversed(shape_of_type(result)), strict=False)
-        fits = all(a in (1, r) for a, r in pairs)
-        if not fits or len(shape_of_type(addend)) > 2:
-            shapes = f"{shape_of_type(addend)} to {shape_of_type(result)}"
-            raise _misfit(node, ValueError(f"an addend does not broadcast from {shapes}"))
-
-
-def _misfit(node: NodeProto, error: Exception) -> ModelError:
+def _misfit(node: NodeProto, error: Exception | str) -> ModelError:
     return ModelError(
         f"the shapes do not fit each other: {error}",
         where=describe(node),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from xdsl.dialects.builtin import ModuleOp
 
 from imccompiler.errors import IRError, ModelError
+from imccompiler.frontend.absent import absent_weights
 from imccompiler.frontend.bind import bind
 from imccompiler.frontend.constants import Constants
 from imccompiler.frontend.coverage import Coverage, coverage_of
@@ -79,7 +80,12 @@ def load_onnx(
     constants = Constants(tensors, model.folder, shapes_only=shapes_only)
     constants.check_external()
     declared = [i for i in model.proto.graph.input if i.name not in constants]
-    known = {i.name for i in declared} | tensors.keys()
+    if shapes_only:
+        absent = absent_weights(declared, nodes)
+        declared = [i for i in declared if i.name not in absent]
+        for name, tensor in absent.items():
+            constants.declare(name, tensor)
+    known = {i.name for i in declared} | set(constants.names())
     nodes = ordered(nodes, known, model.proto.graph.output)
     bound = bind(declared, bindings or {})
     for name, array in bound.values.items():

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from imccompiler.errors import ModelError
 from imccompiler.frontend.constants import Constants
 from imccompiler.frontend.flatten import Flattener
-from imccompiler.frontend.inference import is_static, shape_of_type
+from imccompiler.frontend.order import describe
+from imccompiler.frontend.rules import is_static, shape_of_type
 from imccompiler.frontend.scope import Scope
 from imccompiler.frontend.skeleton import check_elements
 
@@ -107,6 +108,31 @@ def _live(nodes: Sequence[NodeProto], outputs: Sequence[str]) -> list[NodeProto]
     return live[::-1]
 
 
+def _check_live(
+    live: Sequence[NodeProto],
+    f: Flattener,
+    inputs: Sequence[ValueInfoProto],
+    outputs: Sequence[str],
+) -> None:
+    """Check that something is computed, and of each tensor at least one element."""
+    free = {value.name for value in inputs}
+    if free.isdisjoint(outputs) and all(free.isdisjoint(node.input) for node in live):
+        raise ModelError(
+            "no output depends on an input",
+            where="the network",
+            hint="leave a dimension or an input to the network, or export another part of it",
+        )
+    for node in live:
+        for name in filter(None, node.output):
+            kind = f.type_of(name)
+            if is_static(kind) and 0 in shape_of_type(kind) and name not in f.derived:
+                raise ModelError(
+                    f"its result {name!r} has no elements: shape {shape_of_type(kind)}",
+                    where=describe(node),
+                    hint="bind larger dimensions, or export the network without it",
+                )
+
+
 def _static(
     f: Flattener, inputs: Sequence[ValueInfoProto], outputs: Sequence[str], model: ModelProto
 ) -> ModelProto:
@@ -120,6 +146,7 @@ def _static(
     graph = static.graph
     graph.name = model.graph.name or "network"
     live = _live(f.nodes, outputs)
+    _check_live(live, f, inputs, outputs)
     graph.node.extend(live)
     made = dict.fromkeys(name for node in live for name in node.output if name)
     read = dict.fromkeys(name for node in live for name in node.input if name in f.constants)

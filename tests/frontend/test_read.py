@@ -240,6 +240,22 @@ def test_seeded_values_depend_on_the_name_only() -> None:
     assert set(np.unique(seeded("a", shape, np.dtype("i1")))) <= set(range(-127, 128))
 
 
+def test_weights_declared_as_inputs_are_absent_ones() -> None:
+    model = models.build("lenet")
+    tensors = list(model.graph.initializer)
+    for tensor in tensors:
+        model.graph.input.append(
+            helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        )
+    expected = load_onnx(models.build("lenet")).coverage
+    assert load_onnx(model).coverage == expected  # older models list their weights as inputs too
+    kept = [t for t in tensors if t.data_type != onnx.TensorProto.FLOAT]
+    kept = [onnx.TensorProto.FromString(t.SerializeToString()) for t in kept]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    assert load_onnx(model, shapes_only=True).coverage == expected
+
+
 def test_absent_indices_are_not_invented(make_model) -> None:
     gather = node("Gather", ["x", "i"], ["y"])
     model = make_model([gather], {"x": noise(5, 3)}, {"i": np.array([1, 2])})
