@@ -99,14 +99,15 @@ class LayerBlocks:
 
     @property
     def column_units(self) -> list[tuple[int, int]]:
-        """Output ranges that a column split may separate: packs, or crossbars' columns."""
-        pack = self.packs[0]
-        if len(self.packs) > 1:
-            return [(p.out0, p.out1) for p in self.packs]
+        """Output ranges that a column split may separate: crossbars' columns in each pack."""
         if self.unroll > 1:
-            return [(pack.out0, pack.out1)]
+            return [(self.packs[0].out0, self.packs[0].out1)]
         step = self.columns_per_crossbar
-        return [(c, min(c + step, pack.out1)) for c in range(pack.out0, pack.out1, step)]
+        return [
+            (c, min(c + step, pack.out1))
+            for pack in self.packs
+            for c in range(pack.out0, pack.out1, step)
+        ]
 
     def grouped(self, box: Box) -> Box:
         """An output box as the windows see it: `unroll` neighbours are channels of one position."""

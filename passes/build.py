@@ -300,6 +300,7 @@ class _Builder:
             op.grain.pieces if op.grain else 1,
             self._constant_bytes,
             ready.reshape(shape),
+            self._reloads.begun(placement.cores).reshape(shape),
         )
         tasks, cores = build_product(
             product, self._graph, self._gatherer, self._context.store, self._constants

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from imccompiler.hardware.schema import Machine
 from imccompiler.ir.attributes import to_python
 from imccompiler.ir.dialect import DigitalOp, DynamicMatmulOp, WeightOp, shape_of
 from imccompiler.ir.store import WeightStore
-from imccompiler.passes.boxes import Boxes, intersections, overlapping, sizes, table
+from imccompiler.passes.boxes import table
 from imccompiler.passes.compute import (
     PieceShape,
     add_template,
@@ -24,12 +25,20 @@ from imccompiler.passes.compute import (
     relu_template,
 )
 from imccompiler.passes.encoding import encode
-from imccompiler.passes.gather import Gatherer, Requests, Target
+from imccompiler.passes.gather import Gatherer, Requests
 from imccompiler.passes.geometry import Box, Window2d, cut, cut_rows_first
 from imccompiler.passes.moves import copy_template
 from imccompiler.passes.pools import pool_window
 from imccompiler.passes.ragged import starts_of
-from imccompiler.passes.splits import Split, constant_for, need_of, split_of
+from imccompiler.passes.splits import (
+    Split,
+    constant_for,
+    extent_of,
+    need_of,
+    part_of,
+    reshaped,
+    split_of,
+)
 from imccompiler.passes.taskgraph import GraphBuilder, Kind, Side
 from imccompiler.passes.template import Template
 from imccompiler.passes.values import Done, Tiles, Value
@@ -257,37 +266,40 @@ class DigitalBuilder:
         if source.layout.grid == job.value.layout.grid and a == b and source.same_order(job.value):
             job.value.tiles = source.tiles
             return True
-        return False
+        boxes = reshaped(source.tiles.boxes, source.layout, job.value.layout)
+        done = reshaped(source.tiles.done.boxes, source.layout, job.value.layout)
+        if boxes is None or done is None or job.op_type != "Reshape":
+            return False
+        tiles = source.tiles
+        job.value.tiles = Tiles(tiles.core, boxes, tiles.buffer, tiles.done._replace(boxes=done))
+        return True
 
     def _concatenate(self, job: _Job) -> bool:
-        """Operands side by side in the channels."""
+        """The operands' tiles are the result's, each operand's moved along the axis."""
         if job.op_type != "Concat":
             return False
-        axis = int(job.attributes["axis"]) % len(job.value.layout.shape)
-        if job.value.layout.axes[-1] != axis:
-            return False
+        layout = job.value.layout
         sources = [self._values[v] for v in job.operands]
-        if any(s.layout.axes != job.value.layout.axes for s in sources):
+        axis = int(job.attributes["axis"]) % len(layout.shape)
+        behind = len(layout.axes) - 1 - layout.axes.index(axis)  # axes further in
+        outer = [layout.shape[a] for a in layout.axes[: -1 - behind]]
+        if any(s.layout.axes != layout.axes for s in sources) or (behind > 1 and prod(outer) > 1):
             return False
-        channels = job.value.layout.grid[2]
-        places = {box._replace(c0=0, c1=channels): core for core, box in sources[0].tiles.places}
-        wanted = _requests([(core, box) for box, core in places.items()])
-        size = sizes(wanted.boxes) * job.value.element_bytes
-        buffer = self._graph.buffers(wanted.cores, size)
-        channel, parts = 0, list[tuple[NDArray[np.int64], Boxes, NDArray[np.int64]]]()
+        low = 4 - 2 * min(behind, 2)  # of the axis in a box
+        inner = [layout.shape[a] for a in layout.axes[len(layout.axes) - behind : -2]]
+        begin, parts = 0, list[Tiles]()
         for source in sources:
-            asked = wanted.boxes.copy()
-            asked[:, 4:] = 0, source.layout.grid[2]
-            box, tile = overlapping(asked, source.tiles.boxes)
-            part = intersections(asked[box], source.tiles.boxes[tile])
-            target = Target(wanted, buffer, channel).pick(box)
-            tasks = self._gatherer.move(source, tile, part, target, job.layer)
-            part[:, 4:] += channel
-            parts.append((box, part, tasks))
-            channel += source.layout.grid[2]
-        owner, boxes, tasks = (np.concatenate(column) for column in zip(*parts, strict=True))
-        done = Done.grouped(len(wanted.boxes), owner, boxes, tasks)
-        job.value.tiles = Tiles(wanted.cores, wanted.boxes, buffer, done)
+            tiles, shift = source.tiles, np.zeros(6, np.int64)
+            shift[low : low + 2] = begin * prod(inner)
+            done = tiles.done._replace(boxes=tiles.done.boxes + shift)
+            parts.append(Tiles(tiles.core, tiles.boxes + shift, tiles.buffer, done))
+            begin += source.layout.shape[axis]
+        job.value.tiles = Tiles(
+            np.concatenate([p.core for p in parts]),
+            np.concatenate([p.boxes for p in parts]),
+            np.concatenate([p.buffer for p in parts]),
+            Done.after_another([p.done for p in parts]),
+        )
         return True
 
     # ---- functions
@@ -308,7 +320,9 @@ class DigitalBuilder:
             for v, need in zip(job.operands, needs, strict=True):
                 layout = self._values[v].layout
                 shape = layout.shape if whole else need[rank][1].shape
-                axes = layout.axes if whole else (0, 1, 2)
+                if not whole and split is not None and split.looked_up:
+                    shape = shape[1:]  # indices in one row
+                axes = layout.axes if whole else tuple(range(len(shape)))
                 operands.append(Operand(shape, axes, job.quants[v]))
             packed, before = self._pack(job, core, rank, operands, buffers, done)
             result = Operand(
@@ -347,14 +361,18 @@ class DigitalBuilder:
             return [(self._one_core(job), whole)]
         if job.op.placement is None:
             for v in job.operands:
-                tiles = self._values[v].tiles.places
-                same = self._values[v].layout.grid == job.value.layout.grid
-                rows = all(box.channels == whole.channels for _, box in tiles)
-                if same and (rows or not split.by_rows) and len(tiles) > 1:
-                    return tiles
-        return self._row_tiles(job)
+                source = self._values[v]
+                served = [
+                    (core, part_of(split, source.layout, job.value.layout, box))
+                    for core, box in source.tiles.places
+                ]
+                parts = [(core, box) for core, box in served if box is not None]
+                covered = sum(box.size for _, box in parts) == whole.size
+                if covered and len(parts) > 1:
+                    return parts
+        return self._row_tiles(job, split)
 
-    def _row_tiles(self, job: _Job) -> list[tuple[int, Box]]:
+    def _row_tiles(self, job: _Job, split: Split) -> list[tuple[int, Box]]:
         """Some rows of the result on each of some cores that have parts of the operands."""
         whole = job.value.layout.whole
         if job.op.placement is not None:
@@ -365,7 +383,11 @@ class DigitalBuilder:
         size = sum(v.layout.whole.size * v.element_bytes for v in values)
         memory = self._machine.main_kind.local_memory.kib * 1024
         wanted = max(min(ROW_SPLIT, len(cores)), -(-size * TILE_SHARE // memory))
-        boxes = cut_rows_first(whole, min(wanted, whole.positions))
+        if wanted > len(cores) and job.op.placement is None:  # their memories would not do
+            count = self._machine.core_count
+            cores = [i * count // wanted for i in range(min(wanted, count))]
+        most = whole.height if split.turned else whole.positions
+        boxes = cut_rows_first(whole, min(wanted, most))
         if len(boxes) == 1:
             return [(cores[0] if job.op.placement else self._one_core(job), whole)]
         step = max(1, len(cores) // len(boxes))
@@ -428,24 +450,31 @@ class DigitalBuilder:
         split: Split | None,
     ) -> int:
         """The number of the function of the whole result, or of a part of it."""
-        key = (job.layer, operands, result, part and (part.c0, part.c1))
+        weights = [
+            (i, v.owner.key.data)
+            for i, v in enumerate(job.op.operands)
+            if isinstance(v.owner, WeightOp)
+        ]
+        extents = {
+            i: extent_of(split, self._store[name].shape, job.value.layout, part)
+            for i, name in weights
+            if part is not None and split is not None
+        }
+        key = (job.layer, operands, result, part is None, *extents.items())
         if key in self._constants:
             return self._constants[key]
-        attributes = dict(job.attributes)
+        op_type, attributes = job.op_type, dict(job.attributes)
         constants: dict[int, NDArray[np.float32]] = {}
         macs = 0
         if isinstance(job.op, DynamicMatmulOp):
             macs = int(np.prod(result.shape)) * operands[0].shape[-1]
         else:
             if part is not None and split is not None:
-                attributes = dict(split.attributes)
-            for position, v in enumerate(job.op.operands_):
-                if isinstance(v.owner, WeightOp):
-                    constant = self._store[v.owner.key.data]
-                    if part is not None:
-                        constant = constant_for(constant, job.value.layout, part)
-                    constants[position] = constant
-        self._functions.append(Function(job.op_type, attributes, operands, result, constants, macs))
+                op_type, attributes = split.op_type, dict(split.attributes)
+            for position, name in weights:
+                extent = extents.get(position, ())
+                constants[position] = constant_for(self._store[name], job.value.layout, extent)
+        self._functions.append(Function(op_type, attributes, operands, result, constants, macs))
         self._constants[key] = len(self._functions) - 1
         return self._constants[key]
 
@@ -544,4 +573,5 @@ class _Job:
 def _requests(places: list[tuple[int, Box]]) -> Requests:
     """Boxes on cores, ranked as they come."""
     cores = np.array([core for core, _ in places], np.int64)
-    return Requests(table(box for _, box in places), cores, np.arange(len(places)))
+    ranks = np.arange(len(places))
+    return Requests(table(box for _, box in places), cores, ranks, np.full_like(ranks, -1))

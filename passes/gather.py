@@ -39,15 +39,20 @@ class Gathered(NamedTuple):
 
 
 class Requests(NamedTuple):
-    """Boxes that are wanted on cores, and the rank in their layer of the tasks that bring them."""
+    """Boxes that are wanted on cores.
+
+    The tasks that bring a box have its rank in their layer; they come after a task, if it is not
+    -1, since before it nobody has room for the box.
+    """
 
     boxes: Boxes
     cores: Ints
     ranks: Ints
+    after: Ints
 
     def pick(self, rows: Ints) -> Requests:
         """Those of these numbers."""
-        return Requests(self.boxes[rows], self.cores[rows], self.ranks[rows])
+        return Requests(self.boxes[rows], self.cores[rows], self.ranks[rows], self.after[rows])
 
 
 class Gatherer:
@@ -136,7 +141,7 @@ class Gatherer:
         none = np.zeros((len(rows), 1), np.int64)
         sides = Sides(template, buffer[rows, None], none[:, 0], none)
         picked = wanted.pick(rows)
-        before = Lists(counts, known.values)
+        before = Lists(counts, known.values).with_each(picked.after)
         return rows, self._graph.add_many(
             Kind.COPY, picked.cores, layer, picked.ranks, sides, before
         )
@@ -144,7 +149,7 @@ class Gatherer:
     def move(self, value: Value, tile: Ints, parts: Boxes, target: Target, layer: int) -> Ints:
         """Copy or send a part of each tile to its target; returns the tasks."""
         local = value.tiles.core[tile] == target.wanted.cores
-        before = value.tiles.done.meeting(tile, parts)
+        before = value.tiles.done.meeting(tile, parts).with_each(target.wanted.after)
         tasks = np.empty(len(tile), np.int64)
         for rows, add in (
             (np.flatnonzero(local), self._copies),

@@ -143,14 +143,19 @@ def wait_template(periods: int) -> Template:
     return b.build()
 
 
-def fetch_template(address: int, size: int) -> Template:
-    """Load bytes that lie at `address` in the global memory."""
+def split_address(address: int) -> tuple[int, int]:
+    """High and low half of a global address, both as an int32."""
+    high = (address + 2**31) >> 32
+    return high, address - (high << 32)
+
+
+def fetch_template(high: int, size: int) -> Template:
+    """Load bytes from the global memory; the task's number is the low half of their address."""
     local, pair = 0, 2
     b = TemplateBuilder(0)
     b.point(local, 0)
-    high = (address + 2**31) >> 32  # so that the low half is an int32
     b.constant(pair, high)
-    b.constant(pair + 1, address - (high << 32))
+    b.number(pair + 1)
     b.load(local, pair, size)
     return b.build()
 

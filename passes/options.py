@@ -147,6 +147,35 @@ def unbeaten(
     return order[faster]
 
 
+def finest_option(op: MatmulOp, whole: Box, context: CompileContext) -> Option | None:
+    """One copy whose largest part is smallest, of those with the fewest crossbars."""
+    if op.integer is None or op.tiling is None:
+        return None
+    machine = context.machine
+    blocks = layer_blocks(op, machine, op.integer.weight_bits, op.tiling.pack)
+    ways = _ways((blocks,), whole)
+    cores = ways.row_split * ways.column_split
+    fit = np.flatnonzero(
+        (ways.largest <= machine.main_kind.crossbars) & (cores <= machine.core_count)
+    )
+    if not len(fit):
+        return None
+    way = fit[np.lexsort((cores[fit], ways.crossbars[fit], ways.largest[fit]))[0]]
+    sums = Sums.of([op.integer] * len(ways.unroll))
+    height, width = ways.height[[way]], ways.width[[way]]
+    time = busy_ns(ways.works, np.array([way]), height, width, sums, context)
+    return Option(
+        (1, 1),
+        int(ways.row_split[way]),
+        int(ways.column_split[way]),
+        int(ways.unroll[way]),
+        int(ways.crossbars[way]),
+        int(cores[way]),
+        int(ways.largest[way]),
+        float(time[0]),
+    )
+
+
 def smallest_largest_part(blocks: LayerBlocks, machine: Machine) -> int:
     """Crossbars of the largest part when a copy is spread over the cores as well as can be."""
     return min(

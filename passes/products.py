@@ -30,12 +30,15 @@ from imccompiler.passes.compute import (
 from imccompiler.passes.encoding import encode
 from imccompiler.passes.gather import Gatherer, Requests
 from imccompiler.passes.geometry import Box, cut_rows_first
-from imccompiler.passes.moves import fetch_template
 from imccompiler.passes.ragged import Ints, Lists, distinct, rows_of, spread
-from imccompiler.passes.taskgraph import GraphBuilder, Kind, Side, Sides
+from imccompiler.passes.reloads import fetch
+from imccompiler.passes.taskgraph import GraphBuilder, Kind, Sides
 from imccompiler.passes.template import Template
 from imccompiler.passes.values import Done, Tiles, Value
 from imccompiler.program.isa import byte_width
+
+RELOADED_CONSTANT_BYTES = 8192  # constants that come with the weights are not repeated beyond
+RELOADED_OWNERS = 4  # row shares of a reloaded layer that own sums
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +59,7 @@ class Product:
         constant_bytes: What the constants of a part may take of a local memory.
         ready: The task after which a part's weights are on its crossbars, -1 if they always are,
             shape of `cores`.
+        begun: The task with which a part's core begins to load its segment, -1 if it does not.
     """
 
     layer: int
@@ -71,6 +75,7 @@ class Product:
     pieces: int
     constant_bytes: int
     ready: NDArray[np.int64]
+    begun: NDArray[np.int64]
 
 
 def build_product(
@@ -83,12 +88,12 @@ def build_product(
     """Add the tasks of a matrix product, and give its value the tiles.
 
     Returns:
-        The tasks that multiply, and their cores.
+        The tasks on cores that hold its weights, and these cores.
     """
     builder = _ProductBuilder(product, graph, gatherer, store, constants)
     value = product.value
     value.tiles = builder.whole_sums() if len(product.parts) == 1 else builder.shared_sums()
-    return builder.multiplied
+    return builder.done
 
 
 class ConstantLoader:
@@ -126,8 +131,7 @@ class ConstantLoader:
             self._addresses[name] = self._allocate(data.size)
             self.images.append((self._addresses[name], data))
         buffer = self._graph.buffer(core, data.size)
-        template = self._graph.template(fetch_template(self._addresses[name], data.size))
-        side = Side(template, (buffer,))
+        side = fetch(self._graph, self._addresses[name], data.size, buffer)
         return buffer, self._graph.add(Kind.LOAD, core, 0, 0, side, (ready,))
 
 
@@ -145,8 +149,7 @@ class _ProductBuilder:
         self._store = store
         self._constants = constants
         self._constant_data: dict[tuple[int, int, int], NDArray[np.uint8]] = {}
-        none = np.zeros(0, np.int64)
-        self.multiplied = none, none
+        self._done: list[tuple[Ints, Ints]] = []  # tasks and their cores
         parts = [part for row in product.parts for part in row]
         self._taps_y = np.array([p.taps_y for p in parts], np.int64)
         self._taps_x = np.array([p.taps_x for p in parts], np.int64)
@@ -157,13 +160,19 @@ class _ProductBuilder:
         copies, rows, columns = product.cores.shape
         self._copy, self._part = np.divmod(np.arange(copies * rows * columns), rows * columns)
         self._core, self._group = product.cores.reshape(-1), product.groups.reshape(-1)
-        self._ready = product.ready.reshape(-1)
+        self._ready, self._begun = product.ready.reshape(-1), product.begun.reshape(-1)
         self._reach = self._reach_of(self._box_of(self._copy, self._part), self._part)
-        wanted = Requests(self._reach, self._core, np.zeros_like(self._core))
+        wanted = Requests(self._reach, self._core, np.zeros_like(self._core), self._begun)
         padding = product.source.zero_point
         self._gathered = gatherer.gather(product.source, wanted, product.layer, padding)
         self._accumulator_bytes = byte_width(product.widths.accumulator)
         self._product_bytes = byte_width(product.widths.product)
+
+    @property
+    def done(self) -> tuple[Ints, Ints]:
+        """All tasks on cores that hold parts, and the cores; messages are there for both."""
+        tasks, cores = zip(*self._done, strict=True)
+        return np.concatenate(tasks), np.concatenate(cores)
 
     # ---- geometry
 
@@ -191,7 +200,10 @@ class _ProductBuilder:
     def _strip(self, largest: Ints, channels: Ints) -> Ints:
         """Positions that the constants of a tile cover, at most those of its largest piece."""
         per_value = 2 * self._accumulator_bytes + self._product_bytes
-        fitting = self._product.constant_bytes // (per_value * channels)
+        most = self._product.constant_bytes
+        if (self._ready >= 0).any():
+            most = min(most, RELOADED_CONSTANT_BYTES)
+        fitting = most // (per_value * channels)
         return np.maximum(1, np.minimum(largest, fitting))
 
     # ---- buffers
@@ -317,7 +329,7 @@ class _ProductBuilder:
             Sides(template, buffers, self._group[number], offsets),
             before.with_each(self._ready[number], loaded[number]),
         )
-        self.multiplied = tasks, self._core[number]
+        self._done.append((tasks, self._core[number]))
         done = Done(pieces, self._ungrouped(piece), tasks)
         return Tiles(self._core, self._ungrouped(box), result, done)
 
@@ -327,7 +339,9 @@ class _ProductBuilder:
         """One tile of the value for each piece."""
         product = self._product
         rows, columns = product.cores.shape[1:]
-        cuts = [self._cut(copy, rows) for copy in product.copies.tolist()]
+        # time goes into loading where weights come and go: fewer and larger sums will do
+        owners = rows if (self._ready < 0).all() else min(rows, RELOADED_OWNERS)
+        cuts = [self._cut(copy, owners) for copy in product.copies.tolist()]
         # every piece of every column share: (n, q, k) in this order
         counts = np.array([len(c) for c in cuts], np.int64)
         copy = np.repeat(np.arange(len(cuts)), counts * columns)
@@ -370,7 +384,7 @@ class _ProductBuilder:
         sides = Sides(template, rows_of(*buffers), self._group[number], offsets)
         before = gathered.done.meeting(number, seen).with_each(self._ready[number])
         tasks = graph.add_many(Kind.COMPUTE, core, self._product.layer, rank, sides, before)
-        self.multiplied = tasks, core
+        self._done.append((tasks, core))
         return total, tasks
 
     def _add_up(self, sums: _Sums, piece: Boxes, owner_core: Ints) -> Lists:
@@ -413,6 +427,7 @@ class _ProductBuilder:
                 )
             tasks.append(added)
             owners.append(of)
+            self._done += [(added, core), (added, sender)]
         owner, task = np.concatenate(owners), np.concatenate(tasks)
         order = np.argsort(owner, kind="stable")
         return Lists(np.bincount(owner, minlength=len(piece)), task[order])
@@ -442,6 +457,7 @@ class _ProductBuilder:
         rank = np.full(len(piece), product.cores.shape[1], np.int64)
         before = added.with_each(loaded)
         task = graph.add_many(Kind.COMPUTE, core, product.layer, rank, sides, before)
+        self._done.append((task, core))
         made = self._ungrouped(piece)
         return Tiles(core, made, result, Done.single(made, task))
 

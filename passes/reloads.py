@@ -17,7 +17,7 @@ from imccompiler.ir.dialect import MatmulOp
 from imccompiler.ir.store import WeightStore
 from imccompiler.passes.base import CompileContext
 from imccompiler.passes.blocks import Call, LayerBlocks, Part, block_matrix
-from imccompiler.passes.moves import fetch_template, write_template
+from imccompiler.passes.moves import fetch_template, split_address, write_template
 from imccompiler.passes.ragged import Ints
 from imccompiler.passes.taskgraph import GraphBuilder, Kind, Side
 
@@ -78,6 +78,7 @@ class Reloader:
         self._users: dict[int, list[int]] = {}  # tasks that need what is on the core
         self._last: dict[int, tuple[int, ...]] = {}  # what the next load of the core waits for
         self._ready: dict[tuple[int, int], int] = {}
+        self._begun: dict[int, int] = {}
         self._addresses: dict[tuple[int, int], int] = {}
         self.images: list[tuple[int, NDArray[np.uint8]]] = []
         """The weights in the global memory: addresses and bytes; not those that are absent."""
@@ -106,8 +107,15 @@ class Reloader:
             np.int64,
         )
 
+    def begun(self, cores: Sequence[int]) -> Ints:
+        """The task with which each core begins to load its present segment, -1 if there is none."""
+        return np.array([self._begun.get(core, -1) for core in cores], np.int64)
+
     def used(self, cores: Ints, tasks: Ints) -> None:
-        """Note products: what is on their cores cannot go before they are done."""
+        """Note a product's tasks: what is on their cores does not go before they are done.
+
+        That holds for its sums, too: a core that went on without them would gather ever more.
+        """
         if self._turning:
             for core, task in zip(cores.tolist(), tasks.tolist(), strict=True):
                 if core in self._turning:
@@ -121,6 +129,7 @@ class Reloader:
         if self._segment.get(core) != job.segment:
             self._segment[core] = job.segment
             self._last[core] = (*self._last.get(core, ()), *self._users.pop(core, ()))
+            self._begun.pop(core, None)
         address = self._address(job, index, part)
         number = 0
         for calls in _chunks(part.calls, self._bytes, self._chunk):
@@ -128,17 +137,20 @@ class Reloader:
             buffer = self._graph.buffer(core, min(size, self._chunk))
             for begin in range(0, size, self._chunk):
                 piece = min(self._chunk, size - begin)
-                fetch = self._graph.template(fetch_template(address + begin, piece))
-                self._step(Kind.LOAD, job.layer, core, Side(fetch, (buffer,)))
+                side = fetch(self._graph, address + begin, piece, buffer)
+                self._step(Kind.LOAD, job.layer, core, side)
             address += size
-            write = self._graph.template(write_template(job.layer, len(calls)))
+            count = len(calls)
+            write = self._graph.known(("write", count), lambda n=count: write_template(0, n))
             self._step(Kind.WRITE, job.layer, core, Side(write, (buffer,), group + number))
-            number += len(calls)
+            number += count
         (self._ready[core, group],) = self._last[core]
         return self._ready[core, group]
 
     def _step(self, kind: Kind, layer: int, core: int, side: Side) -> None:
-        self._last[core] = (self._graph.add(kind, core, layer, 0, side, self._last[core]),)
+        task = self._graph.add(kind, core, layer, 0, side, self._last[core])
+        self._last[core] = (task,)
+        self._begun.setdefault(core, task)
 
     def _bytes(self, call: Call) -> int:
         rows = sum(block.rows for block in call.stack)
@@ -176,6 +188,13 @@ def _packed(codes: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
         return codes.astype(np.int8).view(np.uint8).reshape(-1)
     planes = codes.reshape(-1, 1).astype(np.int64) >> np.arange(bits) & 1
     return np.packbits(planes.astype(np.uint8).reshape(-1), bitorder="little")
+
+
+def fetch(graph: GraphBuilder, address: int, size: int, buffer: int) -> Side:
+    """Load bytes from the global memory into a buffer."""
+    high, low = split_address(address)
+    template = graph.known(("fetch", high, size), lambda: fetch_template(high, size))
+    return Side(template, (buffer,), low)
 
 
 def _cores_with_turns(module: ModuleOp) -> set[int]:

@@ -21,13 +21,20 @@ from imccompiler.passes.capacity import does_not_fit, no_room
 from imccompiler.passes.families import share
 from imccompiler.passes.geometry import Box, Layout
 from imccompiler.passes.layouts import assign_layouts
-from imccompiler.passes.options import Option, layer_options, smallest_largest_part
+from imccompiler.passes.options import (
+    Option,
+    finest_option,
+    layer_options,
+    smallest_largest_part,
+)
 from imccompiler.passes.place import (
     PLACED,
+    NoRoom,
     Placed,
     by_segment,
     demands_of,
     joined,
+    misfit,
     place_parts,
 )
 from imccompiler.passes.reloads import reload_ns_per_crossbar
@@ -168,10 +175,35 @@ def _choose_placeable(
         if isinstance(placed, Placed):
             return chosen, first_bound, placed
         if limit <= least:
-            raise does_not_fit(
-                least, machine.main_kind.crossbars * machine.core_count, machine.core_count
-            )
+            return _finest(together, layouts, context, first_bound)
         limit = max(least, min(limit - 1, int(limit * LIMIT_STEP)))
+
+
+def _finest(
+    together: Sequence[Sequence[MatmulOp]],
+    layouts: Mapping[SSAValue, Layout],
+    context: CompileContext,
+    bound: float,
+) -> tuple[list[Option], float, Placed]:
+    """One copy of each layer in parts as small as can be, which pack best.
+
+    Raises:
+        DoesNotFitError: Even these cannot be packed onto the cores.
+    """
+    chosen: list[Option] = []
+    for family in together:
+        op = family[0]
+        whole = layouts[op.result].whole
+        standing = op.replication is not None
+        found = _standing(op, whole, context) if standing else finest_option(op, whole, context)
+        if found is None:
+            raise _no_cut(op, context.machine)
+        chosen.append(found)
+    wanted = demands_of(together, [o.replication for o in chosen], layouts, context)
+    placed = place_parts(wanted, context.machine)
+    if isinstance(placed, NoRoom):
+        raise misfit(wanted, placed, context.machine)
+    return chosen, bound, placed
 
 
 def choose(

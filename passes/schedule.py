@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 
-from imccompiler.errors import PassError
+from imccompiler.errors import DoesNotFitError, PassError
 from imccompiler.ir.decisions import Grain, Order
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
@@ -24,6 +24,7 @@ from imccompiler.passes.taskgraph import Kind
 
 ORDER = "imc.order"
 DEFAULT_GRAIN = 6
+FINER = (2, 4, 8)  # times the grain, if the data does not fit the cores' memories otherwise
 DEFAULT_ORDER = Order("step", 3_000.0)
 PORTFOLIO = (
     DEFAULT_ORDER,
@@ -50,7 +51,8 @@ class SchedulePass(ImcPass):
     """Decides `grain` of every matrix product and the module's `imc.order`.
 
     List scheduling orders all tasks of one image; from effort 1 on several rules are tried, and
-    on small graphs CP-SAT improves the best order within its budget and proves a bound.
+    on small graphs CP-SAT improves the best order within its budget and proves a bound. Where the
+    data does not fit the local memories, products are cut finer.
 
     Options:
         grain: Pieces of each part.
@@ -72,12 +74,25 @@ class SchedulePass(ImcPass):
         began = time.perf_counter()
         if self.grain < 1 or self.patience_ns < 0:
             raise PassError("grain must be at least 1, patience_ns at least 0", where=self.name)
-        for op in module.body.block.ops:
-            if isinstance(op, MatmulOp) and op.grain is None:
-                op.properties["grain"] = Grain(self.grain)
+        open_ops = [
+            op for op in module.body.block.ops if isinstance(op, MatmulOp) and op.grain is None
+        ]
+        for op in open_ops:
+            op.properties["grain"] = Grain(self.grain)
         if ORDER in module.attributes:
             planned(context, module)  # verifies the order that stands
             return
+        self._order(context, module, began)
+        for factor in FINER:
+            if fits_memory(context, module):
+                return
+            for op in open_ops:
+                op.properties["grain"] = Grain(self.grain * factor)
+            context.solver_records.pop()
+            self._order(context, module, began)
+
+    def _order(self, context: CompileContext, module: ModuleOp, began: float) -> None:
+        """Decide the order for the grain that stands."""
         candidates = (Order(self.rule, self.patience_ns),) if self.rule else PORTFOLIO
         if context.effort == 0:
             candidates = candidates[:1]
@@ -116,6 +131,17 @@ class SchedulePass(ImcPass):
         order = candidates[min(plans)[1]]
         module.attributes[ORDER] = order
         return order, planned(context, module).schedule
+
+
+def fits_memory(context: CompileContext, module: ModuleOp) -> bool:
+    """Whether every core's memory holds its data."""
+    from imccompiler.passes.allocate import allocation  # noqa: PLC0415 (it needs the plan)
+
+    try:
+        allocation(context, module)
+    except DoesNotFitError:
+        return False
+    return True
 
 
 def planned(context: CompileContext, module: ModuleOp) -> Planned:

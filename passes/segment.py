@@ -16,11 +16,11 @@ from imccompiler.hardware.schema import Machine
 from imccompiler.ir.decisions import Segment
 from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
 from imccompiler.passes.build import layer_name
-from imccompiler.passes.capacity import does_not_fit
-from imccompiler.passes.cuts import crossbars_of_copy, crossbars_of_unit, cut_outputs
+from imccompiler.passes.capacity import does_not_fit, no_room
+from imccompiler.passes.cuts import blocks_of, crossbars_of_copy, crossbars_of_unit, cut_outputs
 from imccompiler.passes.families import families, share
 from imccompiler.passes.layouts import assign_layouts
-from imccompiler.passes.options import layer_options
+from imccompiler.passes.options import finest_option, layer_options, smallest_largest_part
 from imccompiler.passes.reloads import reload_ns_per_crossbar
 
 SEGMENT = "segment"
@@ -135,10 +135,15 @@ def _works(module: ModuleOp, context: CompileContext) -> _Works:
     for family in families(module):
         head = family[0]
         options = layer_options(head, layouts[head.result].whole, context)
-        if not options:
-            raise PassError("has no tiling", where=layer_name(head), hint="run `partition`")
-        crossbars.append(options[0].crossbars)
-        times.append(options[0].time_ns * len(family))
+        smallest = (
+            options[0] if options else finest_option(head, layouts[head.result].whole, context)
+        )
+        if smallest is None:
+            cores, room = context.machine.core_count, context.machine.main_kind.crossbars
+            part = smallest_largest_part(blocks_of(head, context), context.machine)
+            raise no_room(layer_name(head), part, room, cores)
+        crossbars.append(smallest.crossbars)
+        times.append(smallest.time_ns * len(family))
     return _Works(np.array(crossbars), np.array(times), reload_ns_per_crossbar(context))
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imccompiler.passes.boxes import Boxes
 from imccompiler.passes.geometry import Box, Grid, Layout
 from imccompiler.simulator.digital_elementwise import ELEMENTWISE
 
@@ -32,17 +34,30 @@ REDUCTIONS = frozenset(
 )
 
 
+MOVES = frozenset({"Slice", "Transpose"})
+
+
 @dataclass(frozen=True, slots=True)
 class Split:
     """A function that can be computed part by part.
 
     Attributes:
+        op_type, attributes: Those of the function of a part.
         by_rows: A part must have all channels.
-        attributes: Those that the function of a part has.
+        shift: Where in the operand's rows, columns and channels the result begins.
+        swapped: Rows of the result are columns of the operand, and columns rows.
+        looked_up: Columns of the result are the operand's channels: indices into a table.
+        turned: Columns of the result are channels of the operand, and channels columns; a part must
+            have all of both.
     """
 
-    by_rows: bool
+    op_type: str
     attributes: Mapping[str, Any]
+    by_rows: bool = False
+    shift: Grid = (0, 0, 0)
+    swapped: bool = False
+    looked_up: bool = False
+    turned: bool = False
 
 
 def split_of(
@@ -61,19 +76,36 @@ def split_of(
         result: Layout of its result.
         constants: Shapes of its constants.
     """
+    if not operands:
+        return None
+    if op_type in MOVES:
+        return _moved(op_type, attributes, operands[0], result) if not constants else None
+    if op_type == "Gather":
+        return _looked_up(attributes, operands, result)
+    return _evaluated(op_type, attributes, operands, result, constants)
+
+
+def _evaluated(
+    op_type: str,
+    attributes: Mapping[str, Any],
+    operands: Sequence[Layout],
+    result: Layout,
+    constants: Sequence[tuple[int, ...]],
+) -> Split | None:
+    """An elementwise function, or one along the last axis."""
     in_order = all(_in_order(layout, result) for layout in operands)
-    if not operands or not in_order or not all(_along_channels(s, result) for s in constants):
+    if not in_order or any(_grid_of(shape, result) is None for shape in constants):
         return None
     rows, columns, channels = result.grid
     if op_type in ELEMENTWISE:
         fits = all(_broadcasts(layout.grid, result.grid) for layout in operands)
-        return Split(by_rows=False, attributes=attributes) if fits else None
+        return Split(op_type, attributes) if fits else None
     own = _by_rows(op_type, attributes, len(result.shape))
     if own is None or len(operands) > 1 or result.axes[-1] != len(result.shape) - 1:
         return None
     same = operands[0].grid[:2] == (rows, columns)
     kept = operands[0].grid[2] == channels or op_type in REDUCTIONS
-    return Split(by_rows=True, attributes=own) if same and kept else None
+    return Split(op_type, own, by_rows=True) if same and kept else None
 
 
 def _by_rows(op_type: str, attributes: Mapping[str, Any], rank: int) -> Mapping[str, Any] | None:
@@ -86,8 +118,64 @@ def _by_rows(op_type: str, attributes: Mapping[str, Any], rank: int) -> Mapping[
     return None
 
 
+def _moved(
+    op_type: str, attributes: Mapping[str, Any], operand: Layout, result: Layout
+) -> Split | None:
+    """A Slice with steps of 1, or a Transpose that exchanges rows and columns of the grid."""
+    rank = len(result.shape)
+    if not _in_order(operand, result) or len(operand.shape) != rank:
+        return None
+    if op_type == "Slice":
+        if any(step != 1 for step in attributes["steps"]):
+            return None
+        starts = [0] * rank
+        for axis, start in zip(attributes["axes"], attributes["starts"], strict=True):
+            size = operand.shape[axis]
+            starts[axis] = min(start + size if start < 0 else start, size)
+        in_memory = [starts[axis] for axis in operand.axes]
+        if any(in_memory[:-3]):
+            return None
+        shift = (0, 0, *in_memory)[-3:]
+        whole_rows = operand.shape[:-3] == result.shape[:-3] or prod(operand.shape[:-3]) == 1
+        return Split("Identity", {}, shift=(shift[0], shift[1], shift[2])) if whole_rows else None
+    return _turned(list(attributes["perm"]), operand, result) if rank > 2 else None
+
+
+def _turned(perm: list[int], operand: Layout, result: Layout) -> Split | None:
+    """A Transpose that exchanges two of rows, columns and channels of the grid."""
+    rank = len(perm)
+    if not operand.is_onnx or not result.is_onnx:
+        return None
+    if perm == [*range(rank - 2), rank - 1, rank - 2]:
+        return Split("Transpose", {"perm": [0, 2, 1]}, turned=True)
+    swap = [*range(rank - 3), rank - 2, rank - 3, rank - 1]
+    one = prod(operand.shape[:-3]) == 1
+    return Split("Transpose", {"perm": [1, 0, 2]}, swapped=True) if perm == swap and one else None
+
+
+def _looked_up(
+    attributes: Mapping[str, Any], operands: Sequence[Layout], result: Layout
+) -> Split | None:
+    """A table of rows with indices that are data."""
+    rows, columns, _ = result.grid
+    indices = operands[0].grid
+    fits = len(operands) == 1 and rows == 1 and indices == (1, 1, columns)
+    if not fits or int(attributes.get("axis", 0)) != 0 or not result.is_onnx:
+        return None
+    return Split("Gather", attributes, by_rows=True, looked_up=True)
+
+
 def need_of(split: Split, operand: Layout, result: Layout, part: Box) -> Box:
     """The box of an operand that a part of the result needs."""
+    if split.swapped:
+        return Box(part.x0, part.x1, part.y0, part.y1, part.c0, part.c1)
+    if split.looked_up:
+        return Box(0, 1, 0, 1, part.x0, part.x1)
+    if split.turned:
+        return operand.whole._replace(y0=part.y0, y1=part.y1)
+    if any(split.shift) or split.op_type == "Identity":
+        y, x, c = split.shift
+        return Box(part.y0 + y, part.y1 + y, part.x0 + x, part.x1 + x, part.c0 + c, part.c1 + c)
     whole = operand.whole
     rows, columns, channels = (a == b for a, b in zip(operand.grid, result.grid, strict=True))
     y0, y1 = (part.y0, part.y1) if rows else (0, whole.height)
@@ -96,12 +184,78 @@ def need_of(split: Split, operand: Layout, result: Layout, part: Box) -> Box:
     return Box(y0, y1, x0, x1, c0, c1)
 
 
-def constant_for(constant: NDArray[Any], result: Layout, part: Box) -> NDArray[Any]:
-    """A constant as the function of a part sees it: one value, or one for each of its channels."""
-    flat = np.asarray(constant).reshape(-1)
-    if flat.size == 1:
-        return flat.reshape(())
-    return flat[part.c0 : part.c1] if flat.size == result.grid[2] else flat
+def part_of(split: Split, operand: Layout, result: Layout, tile: Box) -> Box | None:
+    """The part of the result that a tile of an operand serves; None if it does not serve alone."""
+    if split.swapped:
+        return Box(tile.x0, tile.x1, tile.y0, tile.y1, tile.c0, tile.c1)
+    if split.looked_up:
+        return None
+    if split.turned:
+        inner = tile[2:] == operand.whole[2:]
+        return result.whole._replace(y0=tile.y0, y1=tile.y1) if inner else None
+    if split.op_type == "Identity" or any(split.shift):
+        y, x, c = split.shift
+        moved = Box(tile.y0 - y, tile.y1 - y, tile.x0 - x, tile.x1 - x, tile.c0 - c, tile.c1 - c)
+        return moved.intersect(result.whole)
+    same = operand.grid[:2] == result.grid[:2]
+    if split.by_rows:
+        whole = same and tile.channels == operand.grid[2]
+        return tile._replace(c0=0, c1=result.grid[2]) if whole else None
+    return tile if same and operand.grid[2] == result.grid[2] else None
+
+
+def extent_of(
+    split: Split, shape: tuple[int, ...], result: Layout, part: Box
+) -> tuple[tuple[int, int], ...]:
+    """Rows, columns and channels of a constant that a part of the result needs; none means all."""
+    grid = None if split.looked_up else _grid_of(shape, result)
+    if grid is None:
+        return ()
+    ranges = ((part.y0, part.y1), (part.x0, part.x1), (part.c0, part.c1))
+    return tuple(r if size > 1 else (0, 1) for r, size in zip(ranges, grid, strict=True))
+
+
+def constant_for(
+    constant: NDArray[Any], result: Layout, extent: tuple[tuple[int, int], ...]
+) -> NDArray[Any]:
+    """A constant as the function of a part sees it, broadcast like the part."""
+    grid = _grid_of(constant.shape, result)
+    if not extent or grid is None:
+        return constant
+    return np.asarray(constant).reshape(grid)[tuple(slice(*r) for r in extent)]
+
+
+def reshaped(boxes: Boxes, source: Layout, result: Layout) -> Boxes | None:
+    """Boxes of a tensor as boxes of the same bytes in another shape; None where that is not so.
+
+    The last axis is split into two, or the last two are joined: (R, T, H D) to (R T, H, D), or
+    back.
+    """
+    if not (source.is_onnx and result.is_onnx):
+        return None
+    (r, t, c), (rows, columns, channels) = source.grid, result.grid
+    y0, y1, x0, x1, c0, c1 = boxes.T
+    if (rows, columns * channels) == (r * t, c):
+        whole = (c0 % channels == 0) & (c1 % channels == 0)
+        whole &= (y1 - y0 == 1) | ((x0 == 0) & (x1 == t))
+        moved = (
+            y0 * t + x0,
+            (y1 - 1) * t + x1,
+            c0 // channels,
+            c1 // channels,
+            0 * c0,
+            0 * c0 + channels,
+        )
+    elif (rows * columns, channels) == (r, t * c):
+        first, last = y0 // columns, (y1 - 1) // columns
+        inside = (first == last) | ((y0 % columns == 0) & (y1 % columns == 0))
+        whole = (c0 == 0) & (c1 == c) & inside
+        x_low = np.where(first == last, y0 % columns, 0)
+        x_high = np.where(first == last, (y1 - 1) % columns + 1, columns)
+        moved = (first, last + 1, x_low, x_high, x0 * c, x1 * c)
+    else:
+        return None
+    return np.stack(moved, axis=1) if whole.all() else None
 
 
 def _in_order(layout: Layout, result: Layout) -> bool:
@@ -115,9 +269,21 @@ def _broadcasts(grid: Grid, to: Grid) -> bool:
     return all(a in (1, b) for a, b in zip(grid, to, strict=True))
 
 
-def _along_channels(shape: tuple[int, ...], result: Layout) -> bool:
-    """Whether a constant differs along the innermost axis only."""
-    if len(shape) > len(result.shape):
-        return False
-    aligned = (1,) * (len(result.shape) - len(shape)) + shape
-    return all(size == 1 or axis == result.axes[-1] for axis, size in enumerate(aligned))
+def _grid_of(shape: tuple[int, ...], result: Layout) -> Grid | None:
+    """Rows, columns and channels of a constant that broadcasts to the result; None if it does not.
+
+    Where the result does not lie in ONNX order, only along its innermost axis.
+    """
+    rank = len(result.shape)
+    if len(shape) > rank:
+        return None
+    aligned = (1,) * (rank - len(shape)) + shape
+    channels = prod(aligned)
+    if all(size == 1 or axis == result.axes[-1] for axis, size in enumerate(aligned)):
+        return (1, 1, channels)
+    if result.axes != tuple(range(rank)):
+        return None
+    outer = aligned[:-2]
+    if prod(outer) > 1 and outer != result.shape[:-2]:
+        return None
+    return (prod(outer), aligned[-2], aligned[-1])

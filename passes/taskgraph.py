@@ -8,7 +8,7 @@ have many tasks of few kinds, so a graph is columns of numbers, not an object a 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
@@ -38,7 +38,7 @@ class Side(NamedTuple):
     """One core's share of a task.
 
     `offsets` are added to the addresses of the first buffers; `number` is the core at the other
-    end of a message, or the first crossbar group of a product.
+    end of a message, the first crossbar group of a product, or a global address.
     """
 
     template: int
@@ -172,6 +172,7 @@ class GraphBuilder:
         self._buffers = array("q"), array("q")  # core, bytes
         self._constants: dict[int, NDArray[np.uint8]] = {}
         self._templates: list[Template] = []
+        self._known: dict[tuple[object, ...], int] = {}
 
     def finish(self) -> TaskGraph:
         """The graph of all that was added."""
@@ -204,6 +205,12 @@ class GraphBuilder:
         """The number of a new template."""
         self._templates.append(template)
         return len(self._templates) - 1
+
+    def known(self, key: tuple[object, ...], make: Callable[[], Template]) -> int:
+        """The number of the template of this key, which is made once."""
+        if key not in self._known:
+            self._known[key] = self.template(make())
+        return self._known[key]
 
     def buffer(self, core: int, size: int) -> int:
         """A new buffer of `size` bytes on a core; none is empty, each has an address of its own."""

@@ -110,6 +110,11 @@ class TemplateBuilder:
         row = self._row(Op.SLDI, rd=register, imm=offset)
         self._relocations.append(Relocation(row, IMM, buffer))
 
+    def number(self, register: int) -> None:
+        """Register = the task's number."""
+        row = self._row(Op.SLDI, rd=register)
+        self._relocations.append(Relocation(row, IMM, NUMBER))
+
     def constant(self, register: int, value: int) -> None:
         """Register = value."""
         self._row(Op.SLDI, rd=register, imm=value)
