@@ -16,6 +16,8 @@ from imccompiler.passes.taskgraph import TaskGraph
 
 GAP_BYTES = 1  # buffers that touch would seem to overlap where hazards are checked inclusively
 
+MOST_TRIED = 20_000  # buffers of a core, beyond which only the quick order is tried
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Allocation:
@@ -61,8 +63,8 @@ def _allocate(context: CompileContext, plan: Planned) -> Allocation:
     used = np.bincount(core, padded, cores).astype(np.int64)
     by_core = np.argsort(core, kind="stable")
     starts = np.searchsorted(core[by_core], np.arange(cores + 1))
-    crowded = [c for c in range(cores) if used[c] > capacity]
-    for c in range(cores):
+    crowded = np.flatnonzero(used > capacity).tolist()
+    for c in np.flatnonzero(used).tolist():
         mine = by_core[starts[c] : starts[c + 1]]
         address[mine] = np.cumsum(padded[mine]) - padded[mine]
     if crowded:
@@ -105,18 +107,21 @@ def pack_intervals(
 ) -> tuple[NDArray[np.int64], int]:
     """Addresses for buffers that live from `first` to `last`, both included; and their end.
 
-    Orders are tried one after the other until one fits: by falling size, by size times
-    life, by life, by begin; the best is returned if none does.
+    Orders are tried one after the other until one fits: by begin, which is quick, then by falling
+    size, by size times life, by life; the best is returned if none does.
     """
     from imccompiler.passes import intervals_kernel  # noqa: PLC0415
 
     life = last - first + 1
-    best = (np.zeros(0, np.int64), int(size.sum()) + 1)
-    for key in (-size, -size * life, -life, first):
-        address = intervals_kernel.first_fit(np.lexsort((-size, key)), size, first, last)
-        end = int((address + size).max(initial=0))
-        if end < best[1]:
-            best = (address, end)
-        if best[1] <= capacity:
+    best = intervals_kernel.scan(np.lexsort((-size, first)), size, first, last)
+    end = int((best + size).max(initial=0))
+    if len(size) > MOST_TRIED:
+        return best, end
+    for key in (-size, -size * life, -life):
+        if end <= capacity:
             break
-    return best
+        address = intervals_kernel.first_fit(np.lexsort((-size, key)), size, first, last)
+        reached = int((address + size).max(initial=0))
+        if reached < end:
+            best, end = address, reached
+    return best, end

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,6 +122,7 @@ class _Builder:
         self._outputs: list[Port] = []
         self._functions: list[Function] = []
         self._global_bytes = 0
+        self._ports = self._allocate_ports()
         self._constant_bytes = self._constant_budget()
         self._constants = ConstantLoader(self._graph, self._allocate_global)
         self._reloads = Reloader(
@@ -130,6 +132,20 @@ class _Builder:
         self._digital = DigitalBuilder(
             self._machine, self._graph, self._gatherer, self._values, self._functions, context.store
         )
+
+    def _allocate_ports(self) -> dict[Operation, int]:
+        """Addresses of inputs and outputs: before all weights, where 32 bits reach."""
+        addresses: dict[Operation, int] = {}
+        for op in self._module.body.block.ops:
+            if isinstance(op, InputOp):
+                shape, code = shape_of(op.result), op.quant
+            elif isinstance(op, OutputOp):
+                shape, code = shape_of(op.value), getattr(op.value.owner, "quant", None)
+            else:
+                continue
+            width = byte_width(quantization(code, op).bits)
+            addresses[op] = self._allocate_global(prod(shape) * width)
+        return addresses
 
     def run(self) -> Built:
         for op in self._module.body.block.ops:
@@ -195,7 +211,7 @@ class _Builder:
         quant = quantization(op.quant, op)
         value = self._new_value(op.result, quant)
         whole = value.layout.whole
-        address = self._allocate_global(whole.size * value.element_bytes)
+        address = self._ports[op]
         shape = shape_of(op.result)
         self._inputs.append(Port(op.port.data, shape, value.layout.axes, quant, address))
         cores = self._reading_cores(op.result)[-LOADERS:]
@@ -239,7 +255,7 @@ class _Builder:
         value = self._values[op.value]
         quant = self._quants[op.value]
         whole = value.layout.whole
-        address = self._allocate_global(whole.size * value.element_bytes)
+        address = self._ports[op]
         shape = shape_of(op.value)
         self._outputs.append(Port(op.port.data, shape, value.layout.axes, quant, address))
         tiles, every = value.tiles, np.arange(len(value.tiles.core))
