@@ -8,6 +8,7 @@ from typing import ClassVar
 from xdsl.dialects.builtin import ModuleOp
 
 from imccompiler.passes.base import CompileContext, ImcPass
+from imccompiler.passes.canonicalize_codes import adopt_codes
 from imccompiler.passes.canonicalize_flatten import flatten_into_window
 from imccompiler.passes.canonicalize_gelu import recognise_gelu
 from imccompiler.passes.canonicalize_layer_norm import layer_norm_affine, recognise_layer_norm
@@ -52,7 +53,8 @@ class CanonicalizePass(ImcPass):
     """Bring a network at network level to its canonical form (`docs/ir.md`).
 
     Patterns are recognised before scalars go into weights and means become pools, since those
-    would take parts of a pattern away. Flattened images become windows last, when all that can be
+    would take parts of a pattern away. Then codes that the network brings go to the ops that make
+    the quantised values. Flattened images become windows last, when all that can be
     is in the product. Ops about which something is decided stay as they are.
     """
 
@@ -66,5 +68,6 @@ class CanonicalizePass(ImcPass):
         """Apply the rules until none applies."""
         apply_rules(module, context.store, (*SHAPES, *PATTERNS))
         apply_rules(module, context.store, (*POOLS, *PRODUCTS, *SHAPES))
-        apply_rules(module, context.store, (flatten_into_window,))
+        apply_rules(module, context.store, (adopt_codes,))
+        apply_rules(module, context.store, (*SHAPES, flatten_into_window))
         in_onnx_order(module)

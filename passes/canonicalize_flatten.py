@@ -47,6 +47,7 @@ def flatten_into_window(rewriter: Rewriter, op: Operation) -> bool:
         activation=op.activation.data,
         source=op.source,
     )
+    product.codes = op.codes
     result = DigitalOp(
         "Reshape",
         [product.result],

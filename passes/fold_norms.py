@@ -35,7 +35,7 @@ def fold_batch_norm_forward(rewriter: Rewriter, op: Operation) -> bool:
     matmul = None if norm is None else linear_user(norm)
     if norm is None or affine is None or matmul is None or edits.is_padded(matmul):
         return False
-    if edits.input_axis(matmul) != CHANNELS:
+    if edits.input_axis(matmul) != CHANNELS or not edits.keeps_codes(matmul, affine[0]):
         return False
     edits.affine_inputs(rewriter, matmul, *affine)
     rewriter.replace(norm, norm.operands_[0])

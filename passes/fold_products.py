@@ -64,6 +64,8 @@ def fold_scale_before(rewriter: Rewriter, op: Operation) -> bool:
         if data is not scale.operands_[0] or not np.all(gain):
             return False
         gain = 1.0 / gain
+    if not edits.keeps_codes(matmul, gain):
+        return False
     edits.affine_inputs(rewriter, matmul, gain, None)
     rewriter.replace(scale, data)
     return True

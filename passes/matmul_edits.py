@@ -49,6 +49,11 @@ def along_axis(array: Array, shape: tuple[int, ...], axis: int) -> Array | None:
     return np.broadcast_to(array.reshape(-1), (shape[axis],)).astype(np.float64)
 
 
+def keeps_codes(op: MatmulOp, gain: Array) -> bool:
+    """Whether weights times a gain an input channel have the integers that are decided for them."""
+    return op.codes is None or bool(np.all(gain == gain.flat[0]))
+
+
 def affine_outputs(rewriter: Rewriter, op: MatmulOp, gain: Array | None, shift: Array) -> None:
     """Give the matmul gain * y + shift for its result y, one value an output channel."""
     bias = rewriter.constant(op.bias) if op.bias is not None else None

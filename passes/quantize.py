@@ -92,22 +92,28 @@ class QuantizePass(ImcPass):
         )
 
     def _decide_quants(self, context: CompileContext, module: ModuleOp) -> None:
-        if context.calibration is None:
-            context.notes.append(
-                "activations were calibrated on seeded noise: give calibration data before "
-                "trusting accuracy"
-            )
-        calibration = self._calibration(context)
-        ranges = observed_ranges(module, context.store, calibration)
-        narrow_to_use(module, ranges)
         groups = code_groups(module)
-        quants = [self._group_quant(g, ranges, context, calibration.bits) for g in groups]
+        bits = self._calibration(context).bits
+        ranges: dict[SSAValue, Range] = {}
+        if any(_standing_in(group) is None for group in groups):
+            ranges = self._ranges(context, module)
+        quants = [self._group_quant(g, ranges, context, bits) for g in groups]
         decided = {v: q for g, q in zip(groups, quants, strict=True) for v in g}
         if self.round_scales:
             round_scales(module, groups, decided)
         for op in coded_ops(module):
             if op.quant is None:
                 op.quant = decided[op.result]
+
+    def _ranges(self, context: CompileContext, module: ModuleOp) -> dict[SSAValue, Range]:
+        if context.calibration is None:
+            context.notes.append(
+                "activations were calibrated on seeded noise: give calibration data before "
+                "trusting accuracy"
+            )
+        ranges = observed_ranges(module, context.store, self._calibration(context))
+        narrow_to_use(module, ranges)
+        return ranges
 
     def _group_quant(
         self,
@@ -116,9 +122,8 @@ class QuantizePass(ImcPass):
         context: CompileContext,
         bits: int,
     ) -> Quant:
-        standing = [q for v in group if (q := _standing(v)) is not None]
-        if standing:
-            return standing[0]
+        if (standing := _standing_in(group)) is not None:
+            return standing
         lows, highs = zip(*(ranges[v] for v in group), strict=True)
         if any(dtype_of(v).kind in "iub" for v in group):
             limits = [index_limit(v, context.store) - 1 for v in group]
@@ -149,6 +154,10 @@ def coded_ops(module: ModuleOp) -> Iterable[Coded]:
 
 def _standing(value: SSAValue) -> Quant | None:
     return value.owner.quant if isinstance(value.owner, Coded) else None
+
+
+def _standing_in(group: list[SSAValue]) -> Quant | None:
+    return next((q for v in group if (q := _standing(v)) is not None), None)
 
 
 def _quant(value: SSAValue) -> Quant:

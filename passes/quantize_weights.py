@@ -14,7 +14,7 @@ from imccompiler.ir.absent import absent, is_absent
 from imccompiler.ir.decisions import IntegerMatmul
 from imccompiler.ir.dialect import MatmulOp, WeightOp
 from imccompiler.ir.store import WeightStore
-from imccompiler.simulator.integer import AffineCode, MatmulRequant
+from imccompiler.simulator.integer import AffineCode, MatmulRequant, range_bits
 
 Array = NDArray[Any]
 
@@ -25,6 +25,9 @@ Finer steps gain nothing: rounding n weights at this ratio moves the result by a
 sqrt(n / 12) 2^(bits - 2) SMALLEST_RATIO steps, a thirteenth of a step for 4,608 rows and 8 bits.
 They would cost wide accumulators in channels whose weights are all tiny.
 """
+
+CODE_TOLERANCE = 0.05
+"""By which given integers may be missed; single precision misses by 2^-8 at 16 bits."""
 
 
 def integer_weights(
@@ -48,6 +51,41 @@ def integer_weights(
     return np.clip(steps, -largest, largest, out=steps), scale
 
 
+def given_weights(
+    op: MatmulOp, matrix: Array, peaks: Array, smallest_scale: float
+) -> tuple[NDArray[np.float32], NDArray[np.float64], int]:
+    """The integers that a quantised network brings, and their scales.
+
+    A channel whose scale is below `smallest_scale` is so weak that coarser integers do as well.
+
+    Args:
+        op: With `codes`.
+        matrix: Real weights, shape (channels, rows).
+        peaks: Largest magnitude of each channel's integers, shape (channels,).
+        smallest_scale: No channel's scale is below.
+
+    Returns:
+        Integers (held in float32), scales of shape (channels,), and the width of the integers.
+
+    Raises:
+        PassError: The weights are no such integers any more.
+    """
+    reach = np.abs(matrix).max(axis=1, initial=0.0).astype(np.float64)
+    scale = np.maximum(reach / np.maximum(peaks, 1), smallest_scale)
+    steps = matrix / scale[:, None]
+    codes = np.rint(steps)
+    strong = scale > smallest_scale
+    if np.abs(steps - codes)[strong].max(initial=0.0) > CODE_TOLERANCE:
+        raise PassError(
+            "its weights are not the integers that are decided for them",
+            where=op.source.node if op.source is not None else op.name,
+            hint="remove the decision `codes`, or undo what changed the weights",
+        )
+    bits = op.codes.bits if op.codes is not None else 1
+    bits = max(bits, range_bits(int(codes.min(initial=0)), int(codes.max(initial=0))))
+    return codes.astype(np.float32), scale, bits
+
+
 def decide_integer(
     op: MatmulOp, store: WeightStore, bits: int, input_code: AffineCode, output_code: AffineCode
 ) -> IntegerMatmul:
@@ -63,11 +101,16 @@ def decide_integer(
     weight = store[name]
     matrix = weight.reshape(weight.shape[0], -1) if op.window.kernel else weight.T
     smallest = SMALLEST_RATIO * output_code.scale / input_code.scale
+    if op.codes is not None:
+        bits = op.codes.bits
     if is_absent(weight):
         codes, scale = _unknown_weights(matrix.shape, bits, smallest)
         stored = absent(weight.shape, np.int8 if bits <= 8 else np.int16)
     else:
-        codes, scale = integer_weights(matrix, bits, smallest)
+        if op.codes is None:
+            codes, scale = integer_weights(matrix, bits, smallest)
+        else:
+            codes, scale, bits = given_weights(op, matrix, store[op.codes.peaks], smallest)
         stored = codes.astype(np.int8 if bits <= 8 else np.int16)
         stored = stored.reshape(weight.shape) if op.window.kernel else stored.T
     bias = None if op.bias is None else store[_key(op.bias)]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from imccompiler.errors import ModelError
 from imccompiler.frontend.external import check_disjoint, extent_of, find_file, map_values
+from imccompiler.frontend.narrow import is_narrow, narrow_bytes, narrow_dtype, unpacked
 from imccompiler.ir.absent import as_absent
 
 if TYPE_CHECKING:
@@ -164,7 +165,9 @@ class Constants:
                     where=where,
                     hint="is the model damaged? export it again",
                 )
-            return numpy_helper.to_array(tensor)
+            array = numpy_helper.to_array(tensor)
+            narrow = is_narrow(tensor.data_type)
+            return array.astype(narrow_dtype(tensor.data_type)) if narrow else array
         extent = extent_of(tensor, _size_bytes(name, tensor))
         if self._folder is None:
             raise ModelError(
@@ -174,6 +177,9 @@ class Constants:
             )
         path = find_file(extent.location, self._folder, where)
         shape = tuple(tensor.dims)
+        if is_narrow(tensor.data_type):
+            count = (narrow_bytes(tensor),)
+            return unpacked(map_values(extent, path, np.dtype(np.uint8), count, where), tensor)
         if tensor.data_type == Kinds.BFLOAT16:  # the upper half of a float32
             halves = map_values(extent, path, np.dtype(np.uint16), shape, where)
             return (halves.astype(np.uint32) << 16).view(np.float32)
@@ -198,12 +204,14 @@ def _size_bytes(name: str, tensor: TensorProto) -> int:
     from onnx import TensorProto as Kinds  # noqa: PLC0415
 
     dtype = element_type(tensor.data_type, f"tensor {name!r}")
+    if is_narrow(tensor.data_type):
+        return narrow_bytes(tensor)
     itemsize = 2 if tensor.data_type == Kinds.BFLOAT16 else dtype.itemsize
     return math.prod(tensor.dims) * itemsize
 
 
 def element_type(data_type: int, where: str) -> np.dtype[Any]:
-    """The numpy type of ONNX elements; bfloat16 is read as float32.
+    """The numpy type of ONNX elements; bfloat16 is read as float32, narrow integers as bytes.
 
     Raises:
         ModelError: The dialect has no such element type.
@@ -212,6 +220,8 @@ def element_type(data_type: int, where: str) -> np.dtype[Any]:
 
     if data_type == TensorProto.BFLOAT16:
         return np.dtype(np.float32)
+    if is_narrow(data_type):
+        return narrow_dtype(data_type)
     known = data_type in helper.get_all_tensor_dtypes() and data_type != TensorProto.STRING
     dtype = helper.tensor_dtype_to_np_dtype(data_type) if known else np.dtype(object)
     if dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype.isbuiltin != 1:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from imccompiler.errors import ModelError
 from imccompiler.frontend.constants import Constants
+from imccompiler.frontend.quantised_code import Code, ConstantCodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,9 @@ class Graph:
         types: Of every tensor.
         constants: Every tensor that is known before the network runs.
         opset: Version of the default domain.
+        codes: What is known of constants that stand for integers (`quantised.py`).
+        input_codes: Codes of integer inputs that are quantised values.
+        notes: Things the user should know.
     """
 
     nodes: tuple[Node, ...]
@@ -63,6 +67,9 @@ class Graph:
     types: Mapping[str, TensorInfo]
     constants: Constants
     opset: int
+    codes: Mapping[str, ConstantCodes] = field(default_factory=dict[str, ConstantCodes])
+    input_codes: Mapping[str, Code] = field(default_factory=dict[str, Code])
+    notes: tuple[str, ...] = ()
 
     def type_of(self, name: str, where: str) -> TensorInfo:
         """Shape and element type of a tensor.

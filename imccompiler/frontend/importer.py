@@ -16,6 +16,9 @@ from imccompiler.frontend.digital import import_digital
 from imccompiler.frontend.domains import DEFAULT
 from imccompiler.frontend.graph import Graph, Node, TensorInfo
 from imccompiler.frontend.products import import_conv, import_gemm, import_matmul
+from imccompiler.frontend.quantised import DOMAIN as QUANTISED
+from imccompiler.frontend.quantised import REQUANTIZE
+from imccompiler.frontend.quantised_weights import import_requantize
 from imccompiler.frontend.soundness import check_known
 from imccompiler.frontend.transposed import import_conv_transpose
 from imccompiler.ir.store import WeightStore
@@ -28,6 +31,7 @@ PRODUCTS: Mapping[str, Callable[[ModuleBuilder, Node], None]] = {
     "ConvTranspose": import_conv_transpose,
     "Gemm": import_gemm,
     "MatMul": import_matmul,
+    REQUANTIZE: import_requantize,
 }
 
 # Where these follow from constants they are constants; other such operators are left to `fold`.
@@ -44,7 +48,7 @@ def import_graph(graph: Graph) -> tuple[ModuleOp, WeightStore]:
     for node in graph.nodes:
         if node.op_type in COMPUTED and builder.is_constant(node.outputs[0]):
             continue
-        if node.domain:
+        if node.domain not in {"", QUANTISED}:
             raise ModelError(
                 f"operators of the domain {node.domain!r} are not supported",
                 where=node.where,

@@ -18,6 +18,7 @@ from imccompiler.frontend.coverage import Coverage, coverage_of
 from imccompiler.frontend.importer import import_graph, read_graph
 from imccompiler.frontend.normalise import normalise
 from imccompiler.frontend.order import ordered
+from imccompiler.frontend.quantised_weights import decide_codes, lower_quantised
 from imccompiler.frontend.read import read_model
 from imccompiler.frontend.skeleton import split
 from imccompiler.ir.recent import Recent
@@ -94,7 +95,9 @@ def load_onnx(
         model.proto, nodes, bound.inputs, constants, model.opset, bound=bool(bound.bindings)
     )
     free = tuple(value.name for value in bound.inputs)
-    module, store = import_graph(read_graph(static, free, constants, model.opset))
+    graph = lower_quantised(read_graph(static, free, constants, model.opset))
+    module, store = import_graph(graph)
+    notes = (*graph.notes, *decide_codes(module, store, graph))
     try:
         verify(module, model.name)
     except IRError as error:
@@ -106,7 +109,7 @@ def load_onnx(
         model.opset,
         model.name,
         MappingProxyType(bound.bindings),
-        _notes(bound.bindings, bindings or {}, shapes_only=shapes_only),
+        (*_notes(bound.bindings, bindings or {}, shapes_only=shapes_only), *notes),
         external=constants.external,
     )
 

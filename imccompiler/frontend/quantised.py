@@ -160,7 +160,14 @@ class Lowering:
         return out
 
     def requantize(
-        self, like: Node, x: str, code: Code, *, out: str = "", part: str = "codes", dtype: Any = None
+        self,
+        like: Node,
+        x: str,
+        code: Code,
+        *,
+        out: str = "",
+        part: str = "codes",
+        dtype: Any = None,
     ) -> str:
         """Append what makes a tensor be held by codes."""
         kind = np.float32 if dtype is None else dtype
@@ -201,7 +208,9 @@ class Lowering:
 
     # ---- integer tensors
 
-    def define(self, like: Node, out: str, x: str, code: Code, channels: Array | None = None) -> None:
+    def define(
+        self, like: Node, out: str, x: str, code: Code, channels: Array | None = None
+    ) -> None:
         """Let the integer tensor `out` stand for the codes of `x`."""
         real = self.fresh(f"{out}/real") if out in self.graph.outputs else out
         self.requantize(like, x, code, out=real, part="")
@@ -214,7 +223,12 @@ class Lowering:
         joined = node.op_type == "Concat" and len(data) == len(node.inputs)
         single = data == [node.input(0)] and len([name for name in node.outputs if name]) == 1
         split = node.op_type == "Split" and data == [node.input(0)]
-        if node.op_type not in MOVES or node.domain or len(codes) != 1 or not (joined or single or split):
+        if (
+            node.op_type not in MOVES
+            or node.domain
+            or len(codes) != 1
+            or not (joined or single or split)
+        ):
             return False
         ((code, plain),) = codes
         if not plain:

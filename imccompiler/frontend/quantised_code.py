@@ -39,7 +39,9 @@ class Code:
         """Smallest and largest value, if codes of the width could go beyond; else None."""
         bits = self.quant.bits
         full = (0, (1 << bits) - 1) if self.low >= 0 else code_range(bits)
-        return None if full == (self.low, self.high) else (self.real(self.low), self.real(self.high))
+        return (
+            None if full == (self.low, self.high) else (self.real(self.low), self.real(self.high))
+        )
 
     def real(self, code: int) -> float:
         """The value of a code."""

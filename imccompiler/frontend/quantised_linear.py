@@ -23,20 +23,20 @@ from imccompiler.frontend.quantised_code import (
 WIDEST = 16  # bits of an activation's codes
 
 
-def quantize_linear(l: Lowering, node: Node) -> None:
+def quantize_linear(g: Lowering, node: Node) -> None:
     """Real values become codes."""
     x, scale_name, zero_name = node.input(0), node.input(1), node.input(2)
-    if not (l.is_constant(scale_name) and l.is_constant(zero_name)):
-        l.keep(node)
+    if not (g.is_constant(scale_name) and g.is_constant(zero_name)):
+        g.keep(node)
         return
-    low, high = _declared(l, node, zero_name)
+    low, high = _declared(g, node, zero_name)
     axis, block = _axis(node)
-    scale = l.array(scale_name)
-    zero = l.array(zero_name) if zero_name else np.zeros((), np.int64)
-    if l.is_constant(x):
-        shape = l.shape(x, node)
+    scale = g.array(scale_name)
+    zero = g.array(zero_name) if zero_name else np.zeros((), np.int64)
+    if g.is_constant(x):
+        shape = g.shape(x, node)
         full = [along(v, shape, axis, block) for v in (scale, zero)]
-        l.constants.add(node.outputs[0], quantised(l.array(x), full[0], full[1], low, high))
+        g.constants.add(node.outputs[0], quantised(g.array(x), full[0], full[1], low, high))
         return
     if np.unique(zero).size != 1 or not np.all(scale > 0):
         raise ModelError(
@@ -47,70 +47,72 @@ def quantize_linear(l: Lowering, node: Node) -> None:
     zero_point = int(zero.reshape(-1)[0])
     if scale.size == 1:
         code = Code(float(scale.reshape(())), zero_point, low, high)
-        name, code = _through_clips(l, node, code)
-        l.define(node, name, x, code)
+        name, code = _through_clips(g, node, code)
+        g.define(node, name, x, code)
         return
-    gains = along(scale, l.shape(x, node), axis, block).astype(np.float32)
-    steps = l.affine(node, "Div", x, gains, part="channels")
-    l.define(node, node.outputs[0], steps, Code(1.0, zero_point, low, high), gains)
+    gains = along(scale, g.shape(x, node), axis, block).astype(np.float32)
+    steps = g.affine(node, "Div", x, gains, part="channels")
+    g.define(node, node.outputs[0], steps, Code(1.0, zero_point, low, high), gains)
 
 
-def dequantize_linear(l: Lowering, node: Node) -> None:
+def dequantize_linear(g: Lowering, node: Node) -> None:
     """Codes become real values."""
     x, scale_name, zero_name = node.input(0), node.input(1), node.input(2)
-    if not (l.is_constant(scale_name) and l.is_constant(zero_name)):
-        l.keep(node)
+    if not (g.is_constant(scale_name) and g.is_constant(zero_name)):
+        g.keep(node)
         return
     axis, block = _axis(node)
-    scale = l.array(scale_name)
-    zero = l.array(zero_name) if zero_name else np.zeros((), np.int64)
-    shape = l.shape(x, node)
+    scale = g.array(scale_name)
+    zero = g.array(zero_name) if zero_name else np.zeros((), np.int64)
+    shape = g.shape(x, node)
     full_scale, full_zero = (along(v, shape, axis, block) for v in (scale, zero))
-    if l.is_constant(x):
-        codes = l.array(x)
-        l.constants.add(node.outputs[0], dequantised(codes, full_scale, full_zero))
-        bits = constant_bits(codes, full_zero, *_range_of(l, x, node))
+    if g.is_constant(x):
+        codes = g.array(x)
+        g.constants.add(node.outputs[0], dequantised(codes, full_scale, full_zero))
+        bits = constant_bits(codes, full_zero, *_range_of(g, x, node))
         blocked = block or scale.ndim > 1
         known = np.asarray(full_scale if blocked else scale, np.float64)
-        l.codes[node.outputs[0]] = ConstantCodes(known, bits)
+        g.codes[node.outputs[0]] = ConstantCodes(known, bits)
         return
     if np.unique(zero).size != 1:
         raise ModelError("has zero points that differ by channel", where=node.where)
     zero_point = int(zero.reshape(-1)[0])
-    if x in l.coded and _matches(l, x, full_scale, zero_point):
-        coded = l.coded[x]
+    if x in g.coded and _matches(g, x, full_scale, zero_point):
+        coded = g.coded[x]
         if coded.channels is None:
-            l.alias(node, node.outputs[0], coded.real)
+            g.alias(node, node.outputs[0], coded.real)
             return
-        gain = l.constant(f"{node.name}/scale", coded.channels)
-        l.emit(node, "Mul", [coded.real, gain], out=node.outputs[0])
+        gain = g.constant(f"{node.name}/scale", coded.channels)
+        g.emit(node, "Mul", [coded.real, gain], out=node.outputs[0])
         return
-    _from_integers(l, node, full_scale, zero_point)
+    _from_integers(g, node, full_scale, zero_point)
 
 
-def _from_integers(l: Lowering, node: Node, scale: Array, zero_point: int) -> None:
+def _from_integers(g: Lowering, node: Node, scale: Array, zero_point: int) -> None:
     """Real values of integers that no quantiser has made, such as an input of the network."""
     x = node.input(0)
-    source = l.integers(x, node) if x in l.coded else x
-    low, high = _range_of(l, x, node)
+    source = g.integers(x, node) if x in g.coded else x
+    low, high = _range_of(g, x, node)
     narrow = (high - low).bit_length() <= WIDEST
-    if narrow and x in l.graph.inputs:
-        l.inputs[x] = Code(1.0, 0, low, high)
+    if narrow and x in g.graph.inputs:
+        g.inputs[x] = Code(1.0, 0, low, high)
     if zero_point:
-        source = l.affine(node, "Sub", source, zero_point, part="steps")
+        source = g.affine(node, "Sub", source, zero_point, part="steps")
         if narrow:
-            source = l.requantize(node, source, Code(1.0, zero_point, low, high), part="steps/codes")
+            source = g.requantize(
+                node, source, Code(1.0, zero_point, low, high), part="steps/codes"
+            )
     if scale.size != 1 or not narrow:
-        gain = l.constant(f"{node.name}/scale", scale.astype(np.float32))
-        l.emit(node, "Mul", [source, gain], out=node.outputs[0])
+        gain = g.constant(f"{node.name}/scale", scale.astype(np.float32))
+        g.emit(node, "Mul", [source, gain], out=node.outputs[0])
         return
-    y = l.affine(node, "Mul", source, scale, part="real")
+    y = g.affine(node, "Mul", source, scale, part="real")
     code = Code(float(scale.reshape(())), zero_point, low, high)
-    l.requantize(node, y, code, out=node.outputs[0], part="")
+    g.requantize(node, y, code, out=node.outputs[0], part="")
 
 
-def _matches(l: Lowering, x: str, scale: Array, zero_point: int) -> bool:
-    coded = l.coded[x]
+def _matches(g: Lowering, x: str, scale: Array, zero_point: int) -> bool:
+    coded = g.coded[x]
     if coded.code.zero_point != zero_point:
         return False
     if coded.channels is None:
@@ -118,39 +120,39 @@ def _matches(l: Lowering, x: str, scale: Array, zero_point: int) -> bool:
     return np.array_equal(coded.channels, scale)
 
 
-def _through_clips(l: Lowering, node: Node, code: Code) -> tuple[str, Code]:
+def _through_clips(g: Lowering, node: Node, code: Code) -> tuple[str, Code]:
     """The tensor and the code after Clips of the integers, which narrow the range of codes."""
     name = node.outputs[0]
-    while (clip := l.only_user(name)) is not None and clip.op_type == "Clip" and not clip.domain:
-        if not all(map(l.is_constant, clip.inputs[1:])):
+    while (clip := g.only_user(name)) is not None and clip.op_type == "Clip" and not clip.domain:
+        if not all(map(g.is_constant, clip.inputs[1:])):
             break
         bounds = [
-            l.scalar(clip.input(i), clip, float(clip.attributes.get(key, default)))
+            g.scalar(clip.input(i), clip, float(clip.attributes.get(key, default)))
             for i, key, default in ((1, "min", -math.inf), (2, "max", math.inf))
         ]
         name, code = clip.outputs[0], code.narrowed(max(bounds[0], -1e9), min(bounds[1], 1e9))
-        l.absorbed.add(clip.name)
+        g.absorbed.add(clip.name)
     return name, code
 
 
-def _declared(l: Lowering, node: Node, zero_name: str) -> tuple[int, int]:
+def _declared(g: Lowering, node: Node, zero_name: str) -> tuple[int, int]:
     """The integers that a quantiser's result can be: its zero point's type, or an attribute's."""
     if zero_name:
-        return _range_of(l, zero_name, node)
+        return _range_of(g, zero_name, node)
     kind = node.attributes.get("output_dtype")
     return _range_of_type(int(kind), node) if kind else integer_range(8, signed=False)
 
 
-def _range_of(l: Lowering, name: str, node: Node) -> tuple[int, int]:
+def _range_of(g: Lowering, name: str, node: Node) -> tuple[int, int]:
     """The integers that a tensor's elements can be."""
     from onnx import helper  # noqa: PLC0415
 
-    if name in l.coded:
-        code = l.coded[name].code
+    if name in g.coded:
+        code = g.coded[name].code
         return code.low, code.high
-    if name in l.constants:
-        return _range_of_type(l.constants.info(name)[1], node)
-    dtype = l.types[name].dtype
+    if name in g.constants:
+        return _range_of_type(g.constants.info(name)[1], node)
+    dtype = g.types[name].dtype
     return _range_of_type(helper.np_dtype_to_tensor_dtype(dtype), node)
 
 
@@ -170,5 +172,3 @@ def _range_of_type(kind: int, node: Node) -> tuple[int, int]:
 
 def _axis(node: Node) -> tuple[int, int]:
     return int(node.attributes.get("axis", 1)), int(node.attributes.get("block_size", 0))
-
-

@@ -56,6 +56,24 @@ class Quant(Decision):
 
 
 @dataclass(frozen=True)
+class WeightCodes(Decision):
+    """Weights that are integers times a scale a channel, as a quantised network brings them.
+
+    `peaks` names an entry of the weight store: the largest magnitude of each channel's integers,
+    shape (channels,). A channel's integers are its weights times peak / largest weight, whatever
+    factors have been folded into the channel; `bits` is their width.
+    """
+
+    name: ClassVar[str] = "imc.weight_codes"
+    peaks: str
+    bits: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_positive("bits")
+
+
+@dataclass(frozen=True)
 class IntegerMatmul(Decision):
     """The integer form of a matrix product; the arrays are entries of the weight store.
 
@@ -178,6 +196,7 @@ ALL = (
     Window,
     Source,
     Quant,
+    WeightCodes,
     IntegerMatmul,
     Tiling,
     Segment,

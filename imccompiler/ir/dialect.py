@@ -94,6 +94,7 @@ class MatmulOp(IRDLOperation):
     activation = prop_def(StringAttr)
     source = opt_prop_def(d.Source)
     quant = opt_prop_def(d.Quant)
+    codes = opt_prop_def(d.WeightCodes)
     integer = opt_prop_def(d.IntegerMatmul)
     tiling = opt_prop_def(d.Tiling)
     segment = opt_prop_def(d.Segment)
