@@ -55,8 +55,8 @@ class WeightStore:
         if held is not None and not (held.dtype == value.dtype and np.array_equal(held, value)):
             raise IRError(f"weight {key!r} is already there with other values")
         # Contiguous, so that sums come out the same to the last bit after saving and loading; but
-        # a view that repeats a few values, as stands for weights that are absent, stays one.
-        self._entries[key] = value if is_absent(value) else np.asarray(value, order="C")
+        # a view that repeats a few values stays one.
+        self._entries[key] = value if 0 in value.strides else np.asarray(value, order="C")
         return key
 
     def holds(self, other: WeightStore) -> bool:
