@@ -10,6 +10,7 @@ from xdsl.ir import SSAValue
 
 from imccompiler.ir.attributes import to_python
 from imccompiler.ir.dialect import DigitalOp, WeightOp, shape_of
+from imccompiler.ir.host import on_host
 from imccompiler.passes.calibration import Range
 from imccompiler.simulator.digital import is_movement
 from imccompiler.simulator.digital_elementwise import clip_bounds
@@ -24,6 +25,8 @@ def tied_operands(op: DigitalOp) -> list[SSAValue]:
     data = [v for v in op.operands_ if not isinstance(v.owner, WeightOp)]
     kind, attributes = op.op_type.data, to_python(op.attrs)
     all_data = len(data) == len(op.operands_)
+    if on_host(attributes):
+        return []
     if kind in {"Relu", "MaxPool", "GlobalMaxPool"}:
         return data
     if kind == "Clip":

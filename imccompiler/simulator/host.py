@@ -1,7 +1,7 @@
 """Operators on the host: ONNX Runtime runs a model of one node.
 
-An operator runs there if its attributes hold `host`, the version of its domain (`docs/ir.md`). An
-operator that ONNX Runtime lacks is run by ONNX's own reference implementation.
+An operator runs there if its attributes say so (`ir.host`). One that ONNX Runtime lacks is run by
+ONNX's own reference implementation.
 """
 
 from __future__ import annotations
@@ -14,13 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.errors import UserInputError
-
-VERSION, TYPES, OUTPUTS = "host", "host_types", "host_outputs"
-"""Attributes of operators on the host beside the node's own.
-
-The version of the operator's domain; ONNX's number of the element type of every input, 0 for an
-absent one; for every output of the node whether it has a name.
-"""
+from imccompiler.ir.host import OUTPUTS, TYPES, VERSION, split_name
 
 _OWN = frozenset({VERSION, TYPES, OUTPUTS, "absent", "output"})
 _IR_VERSION = 8  # what is built here needs nothing newer
@@ -28,17 +22,6 @@ _SESSIONS = 1024  # that are kept
 
 Array = NDArray[Any]
 Runner = Callable[[list[Array]], Array]
-
-
-def on_host(attributes: Mapping[str, Any]) -> bool:
-    """Whether an operator with these attributes runs on the host."""
-    return VERSION in attributes
-
-
-def split_name(op_type: str) -> tuple[str, str]:
-    """Domain and name of an operator: `com.microsoft.Gelu` is Gelu of com.microsoft."""
-    domain, _, name = op_type.rpartition(".")
-    return domain, name
 
 
 def evaluate_host(

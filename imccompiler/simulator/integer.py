@@ -328,11 +328,13 @@ class MatmulRequant:
         target = np.zeros_like(total) if bias is None else bias / np.float64(output_code.scale)
         target = target + output_code.zero_point  # the code that a sum of 0 must give
         reach = 2.0**output_code.bits
+        sign_only = output_code.bits == 1 and output_code.zero_point == 0
 
         def folded(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
             real = target / ratio - input_code.zero_point * total
             # A bias beyond these bounds saturates the result for every input, as they do.
-            return np.rint(np.clip(real, -highest - reach / ratio, reach / ratio - lowest))
+            bounded = np.clip(real, -highest - reach / ratio, reach / ratio - lowest)
+            return np.floor(bounded) if sign_only else np.rint(bounded)
 
         ratio = np.float64(input_code.scale) * weight_scale / output_code.scale
         estimate = _accumulator_range(folded(ratio), lowest, highest)
@@ -340,7 +342,12 @@ class MatmulRequant:
         width = multiplier_width(range_bits(*(int(1.01 * v) for v in estimate)))
         multiplier, shift = fixed_point(ratio, width)
         multiplier = np.maximum(multiplier, 1)
-        biases = folded(np.ldexp(multiplier.astype(np.float64), -shift))
+        rounded = np.ldexp(multiplier.astype(np.float64), -shift)
+        if sign_only:  # -1 where the sum is negative, else 0: a sum is an integer, so exactly
+            whole = ratio >= 1
+            multiplier, shift = np.where(whole, 1, multiplier), np.where(whole, 0, shift)
+            rounded = np.where(whole, ratio, rounded)
+        biases = folded(rounded)
         ends = (lowest + np.minimum(biases, 0), highest + np.maximum(biases, 0))
         return cls(
             bias=biases.astype(np.int32 if np.abs(biases).max() < 2**31 else np.int64),
