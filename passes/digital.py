@@ -370,9 +370,9 @@ class DigitalBuilder:
                 covered = sum(box.size for _, box in parts) == whole.size
                 if covered and len(parts) > 1:
                     return parts
-        return self._row_tiles(job, split)
+        return self._row_tiles(job)
 
-    def _row_tiles(self, job: _Job, split: Split) -> list[tuple[int, Box]]:
+    def _row_tiles(self, job: _Job) -> list[tuple[int, Box]]:
         """Some rows of the result on each of some cores that have parts of the operands."""
         whole = job.value.layout.whole
         if job.op.placement is not None:
@@ -386,8 +386,7 @@ class DigitalBuilder:
         if wanted > len(cores) and job.op.placement is None:  # their memories would not do
             count = self._machine.core_count
             cores = [i * count // wanted for i in range(min(wanted, count))]
-        most = whole.height if split.turned else whole.positions
-        boxes = cut_rows_first(whole, min(wanted, most))
+        boxes = cut_rows_first(whole, min(wanted, whole.positions))
         if len(boxes) == 1:
             return [(cores[0] if job.op.placement else self._one_core(job), whole)]
         step = max(1, len(cores) // len(boxes))
