@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from imccompiler.cost.host import HostTiming
 from imccompiler.cost.machine import MachineTiming
 from imccompiler.cost.network import NetworkTiming
 from imccompiler.cost.rounding import PS_PER_NS
@@ -66,6 +67,7 @@ class Durations:
         timing = MachineTiming.of(machine)
         self._core: CoreTiming = timing.main
         self._network: NetworkTiming = timing.network
+        self._host = HostTiming.of(machine.host)
         self._functions = functions
         self._gap_ps = DISPATCH_PERIODS * timing.main.period_ps
 
@@ -184,12 +186,14 @@ class Durations:
 
     def _function(self, function: Function, elements: int) -> int:
         core = self._core
-        reads = sum(core.port.read_ps(_bytes(operand)) for operand in function.operands)
-        compute = (
-            core.product_compute_ps(function.macs)
-            if function.macs
-            else core.function_compute_ps(elements)
-        )
+        sizes = [_bytes(operand) for operand in function.operands]
+        reads = sum(core.port.read_ps(size) for size in sizes)
+        if function.on_host:
+            compute = self._host.call_ps(sum(sizes) + _bytes(function.result))
+        elif function.macs:
+            compute = core.product_compute_ps(function.macs)
+        else:
+            compute = core.function_compute_ps(elements)
         return reads + compute + core.port.write_ps(_bytes(function.result))
 
     def _transfer(self, op: int, n: int) -> int:

@@ -1,11 +1,15 @@
-"""Attributes by which a digital operator is known to run on the host."""
+"""Digital operators on the host: their names, and the attributes that they have beside the node's.
+
+An operator of the dialect whose name has a domain in front runs on the host: `ai.onnx.GridSample`,
+`com.microsoft.FusedMatMul`. Without one it runs on the vector unit. So no pass takes one for the
+other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+DEFAULT_DOMAIN = "ai.onnx"
 
-VERSION = "host"
+VERSION = "host_version"
 """The version of the operator's domain whose meaning the node has."""
 
 TYPES = "host_types"
@@ -15,12 +19,17 @@ OUTPUTS = "host_outputs"
 """For every output of the node 1 if it has a name, else 0."""
 
 
-def on_host(attributes: Mapping[str, Any]) -> bool:
-    """Whether an operator with these attributes runs on the host."""
-    return VERSION in attributes
+def host_name(domain: str, op_type: str) -> str:
+    """The dialect's name of an operator on the host; an empty domain is ONNX's own."""
+    return f"{domain or DEFAULT_DOMAIN}.{op_type}"
+
+
+def on_host(op_type: str) -> bool:
+    """Whether a digital operator of this name runs on the host."""
+    return "." in op_type
 
 
 def split_name(op_type: str) -> tuple[str, str]:
-    """Domain and name of an operator: `com.microsoft.Gelu` is Gelu of com.microsoft."""
+    """Domain, empty for ONNX's own, and operator of a dialect's name."""
     domain, _, name = op_type.rpartition(".")
-    return domain, name
+    return "" if domain == DEFAULT_DOMAIN else domain, name

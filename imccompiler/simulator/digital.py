@@ -90,7 +90,7 @@ def evaluate_float(
     Raises:
         UserInputError: The operator, or a mode of it, is not supported.
     """
-    if on_host(attributes):
+    if on_host(op_type):
         return evaluate_host(op_type, attributes, with_absent(attributes, operands))
     evaluate = _OPERATORS.get(op_type)
     if evaluate is None or attributes.get("output", 0):
@@ -131,10 +131,10 @@ def evaluate_codes(
     operands, quants = with_absent(attributes, operands), with_absent(attributes, quants)
     attributes = {name: value for name, value in attributes.items() if name != "absent"}
     call = CodedCall(op_type, attributes, operands, quants, result)
-    form = "function" if on_host(attributes) else call.form
+    form = call.form
     if form != "function":
         return evaluate_form(form, call)
-    if on_host(attributes):
+    if on_host(op_type):
         return _on_host(call)
     if op_type in {"Add", "Sub", "MatMul"} and all(q is not None for q in quants):
         return _product(call) if op_type == "MatMul" else _broadcast_add(call)

@@ -1,7 +1,7 @@
 """Operators on the host: ONNX Runtime runs a model of one node.
 
-An operator runs there if its attributes say so (`ir.host`). One that ONNX Runtime lacks is run by
-ONNX's own reference implementation.
+Which operators run there, and the attributes that say how, is in `ir.host`. One that ONNX Runtime
+lacks is run by ONNX's own reference implementation.
 """
 
 from __future__ import annotations

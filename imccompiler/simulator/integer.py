@@ -283,7 +283,9 @@ class MatmulRequant:
     The real bias and both zero points are in `bias`: sum_k w (x - zx) = sum_k w x - zx sum_k w,
     and the result's zero point is divided by the scale ratio (rounding it costs at most half a
     ratio of a code, some thousandths of a code for usual scales). A following relu needs
-    nothing: its result has the lowest code as zero point, at which saturation clamps.
+    nothing: its result has the lowest code as zero point, at which saturation clamps. A
+    result of one bit whose zero point is 0 is the sign of the sum, exactly, where a step of the
+    sum is no smaller than one of the result.
 
     Attributes:
         bias, multiplier, shift: Shape (channels,); int32 (`bias` int64 if it needs more).
