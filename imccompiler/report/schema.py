@@ -79,6 +79,17 @@ class Crossbars(Section):
     cell_utilisation: Share = Field(
         description="share of the used crossbars' cells that hold a weight of the network"
     )
+    segments: Count = Field(
+        default=1, description="parts of the network whose weights are there one after the other"
+    )
+    writes_per_image: Count = Field(
+        default=0, description="times that the crossbar written most often is written for an image"
+    )
+    images_until_worn: float | None = Field(
+        default=None,
+        description="images after which its cells have had all the writes that they survive; null "
+        "without writes, or if the machine does not say how many that are",
+    )
 
 
 class OperatorCoverage(Section):

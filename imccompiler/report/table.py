@@ -182,6 +182,13 @@ def _fact_rows(report: Report) -> Iterator[tuple[str, str]]:
     if (use := report.crossbars) is not None:
         text = f"{use.used:,} of {use.available:,} ({use.counting})"
         yield "crossbars", f"{text}, {share_text(use.cell_utilisation)} of their cells"
+        if use.segments > 1:
+            worn = use.images_until_worn
+            life = f", worn after {worn:,.0f} images" if worn is not None else ""
+            yield (
+                "weights",
+                f"in {use.segments} segments, written {use.writes_per_image} times{life}",
+            )
     if report.simulated is not None:
         yield "simulation", simulated_text(report.simulated)
     if report.check is not None:
