@@ -28,7 +28,7 @@ from imccompiler.passes.encoding import encode
 from imccompiler.passes.gather import Gatherer, Requests
 from imccompiler.passes.geometry import Box, Window2d, cut, cut_rows_first
 from imccompiler.passes.moves import copy_template
-from imccompiler.passes.pools import pool_window
+from imccompiler.passes.pools import pool_window, slides_in_place
 from imccompiler.passes.ragged import starts_of
 from imccompiler.passes.splits import (
     Split,
@@ -111,13 +111,18 @@ class DigitalBuilder:
             return "function"
         if any(isinstance(v.owner, WeightOp) for v in job.op.operands_):
             return "function"
-        return integer_form(
+        form = integer_form(
             job.op_type,
             job.attributes,
             [shape_of(v) for v in job.operands],
             [job.quants[v] for v in job.operands],
             job.quants[job.op.result],
         )
+        if form in {"maxpool", "average"} and not slides_in_place(
+            job.attributes, shape_of(job.operands[0])
+        ):
+            return "function"
+        return form
 
     # ---- tiles
 

@@ -346,7 +346,7 @@ class Package(_Section):
 
 
 # All four of these links; a round trip over PCIe instead of HyperTransport's, of which there is no
-# figure there: the median of a 64 B read from a Xeon E5 (Neugebauer et al., SIGCOMM 2018, 6.2).
+# figure there: the median of a 64 B read from a Xeon E5 (Neugebauer et al., SIGCOMM 2018).
 class Host(_Section):
     """The link to the host, which runs the operators that no unit of the chip can do."""
 
