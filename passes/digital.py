@@ -30,6 +30,7 @@ from imccompiler.passes.geometry import Box, Window2d, cut, cut_rows_first
 from imccompiler.passes.moves import copy_template
 from imccompiler.passes.pools import pool_window, slides_in_place
 from imccompiler.passes.ragged import starts_of
+from imccompiler.passes.shuffles import picks
 from imccompiler.passes.splits import (
     Split,
     constant_for,
@@ -78,8 +79,8 @@ class DigitalBuilder:
         self._store = store
         self._constants: dict[tuple[Any, ...], int] = {}
         self._templates: dict[tuple[Any, ...], int] = {}
-        memory = machine.main_kind.local_memory.kib * 1024
-        self._strip = max(1, min(2048, memory // (CONSTANT_SHARE * CONSTANT_BYTES)))
+        self._memory = machine.main_kind.local_memory.kib * 1024
+        self._strip = max(1, min(2048, self._memory // (CONSTANT_SHARE * CONSTANT_BYTES)))
 
     def build(
         self,
@@ -99,7 +100,7 @@ class DigitalBuilder:
                 self._pool(job, self._average)
             case "relu":
                 self._relu(job)
-            case "move" if self._rename(job) or self._concatenate(job):
+            case "move" if self._rename(job) or self._concatenate(job) or self._shuffle(job):
                 pass
             case _:
                 self._function(job)
@@ -307,6 +308,48 @@ class DigitalBuilder:
         )
         return True
 
+    def _shuffle(self, job: _Job) -> bool:
+        """A large tensor is moved in parts, whatever the movement is."""
+        if len(job.operands) != 1 or self._split(job) is not None:
+            return False
+        source = self._values[job.operands[0]]
+        tiles = self._row_tiles(job)
+        if len(tiles) == 1 or job.value.layout.whole.size * TILE_SHARE < self._memory:
+            return False
+        shapes = [
+            self._store[v.owner.key.data] if isinstance(v.owner, WeightOp) else shape_of(v)
+            for v in job.op.operands
+        ]
+        found = picks(
+            job.op_type,
+            job.attributes,
+            shapes,
+            source.layout,
+            job.value.layout,
+            [box for _, box in tiles],
+        )
+        if found is None:
+            return False
+        needs = [(core, pick.box) for (core, _), pick in zip(tiles, found, strict=True)]
+        code = job.quants[job.op.result]
+        for rank, ((core, box), pick, (buffer, done)) in enumerate(
+            zip(tiles, found, self._fetch(source, needs, job.layer), strict=True)
+        ):
+            operand, result = (Operand((n,), (0,), code) for n in (pick.box.size, box.size))
+            key = ("shuffle", job.layer, operand, pick.places.tobytes())
+            if key not in self._constants:
+                self._constants[key] = len(self._functions)
+                places: dict[int, NDArray[Any]] = {1: pick.places}
+                function = Function("Gather", {"axis": 0}, (operand,), result, places)
+                self._functions.append(function)
+            index, elements = self._constants[key], max(box.size, pick.box.size)
+            template = self._template(
+                ("function", job.layer, index),
+                lambda n=elements, i=index: function_template(job.layer, n, i, (1,)),
+            )
+            self._emit(job, core, box, rank, template, (buffer,), done)
+        return True
+
     # ---- functions
 
     def _function(self, job: _Job) -> None:
@@ -325,16 +368,16 @@ class DigitalBuilder:
             for v, need in zip(job.operands, needs, strict=True):
                 layout = self._values[v].layout
                 shape = layout.shape if whole else need[rank][1].shape
-                if not whole and split is not None and split.looked_up:
-                    shape = shape[1:]  # indices in one row
+                if not whole and split is not None and (split.looked_up or split.flat):
+                    shape = (shape[0] * shape[1], shape[2])
                 axes = layout.axes if whole else tuple(range(len(shape)))
                 operands.append(Operand(shape, axes, job.quants[v]))
             packed, before = self._pack(job, core, rank, operands, buffers, done)
-            result = Operand(
-                job.value.layout.shape if whole else box.shape,
-                job.value.layout.axes if whole else (0, 1, 2),
-                job.quants[job.op.result],
-            )
+            shape = job.value.layout.shape if whole else box.shape
+            if not whole and split is not None and split.flat:
+                shape = (box.positions, box.channels)
+            axes = job.value.layout.axes if whole else tuple(range(len(shape)))
+            result = Operand(shape, axes, job.quants[job.op.result])
             index = self._function_index(
                 job, tuple(operands), result, None if whole else box, split
             )
@@ -386,8 +429,7 @@ class DigitalBuilder:
             cores = sorted({c for v in job.operands for c, _ in self._values[v].tiles.places})
         values = [job.value, *(self._values[v] for v in job.operands)]
         size = sum(v.layout.whole.size * v.element_bytes for v in values)
-        memory = self._machine.main_kind.local_memory.kib * 1024
-        wanted = max(min(ROW_SPLIT, len(cores)), -(-size * TILE_SHARE // memory))
+        wanted = max(min(ROW_SPLIT, len(cores)), -(-size * TILE_SHARE // self._memory))
         if wanted > len(cores) and job.op.placement is None:  # their memories would not do
             count = self._machine.core_count
             cores = [i * count // wanted for i in range(min(wanted, count))]

@@ -47,6 +47,7 @@ class Split:
         shift: Where in the operand's rows, columns and channels the result begins.
         perm: Which of the operand's rows, columns and channels the result's are.
         looked_up: Columns of the result are the operand's channels: indices into a table.
+        flat: The function sees a part as (positions, channels).
     """
 
     op_type: str
@@ -55,6 +56,7 @@ class Split:
     shift: Grid = (0, 0, 0)
     perm: Grid = (0, 1, 2)
     looked_up: bool = False
+    flat: bool = False
 
 
 def split_of(
@@ -79,6 +81,9 @@ def split_of(
         return _moved(op_type, attributes, operands[0], result) if not constants else None
     if op_type == "Gather":
         return _looked_up(attributes, operands, result)
+    if op_type == "BatchNormalization":
+        same = len(operands) == 1 and operands[0] == result and result.axes[-1] == 1
+        return Split(op_type, attributes, flat=True) if same else None
     return _evaluated(op_type, attributes, operands, result, constants)
 
 
@@ -210,6 +215,8 @@ def extent_of(
     split: Split, shape: tuple[int, ...], result: Layout, part: Box
 ) -> tuple[tuple[int, int], ...]:
     """Rows, columns and channels of a constant that a part of the result needs; none means all."""
+    if split.flat:
+        return ((part.c0, part.c1),)
     grid = None if split.looked_up else _grid_of(shape, result)
     if grid is None:
         return ()
@@ -221,10 +228,15 @@ def constant_for(
     constant: NDArray[Any], result: Layout, extent: tuple[tuple[int, int], ...]
 ) -> NDArray[Any]:
     """A constant as the function of a part sees it, broadcast like the part."""
+    if len(extent) == 1:
+        return np.asarray(constant)[slice(*extent[0])]
     grid = _grid_of(constant.shape, result)
     if not extent or grid is None:
         return constant
-    return np.asarray(constant).reshape(grid)[tuple(slice(*r) for r in extent)]
+    if grid[0] > 1:  # where it is the same for some of the outer axes, their rows repeat
+        outer = result.shape[:-2]
+        constant = np.broadcast_to(constant, (*outer, *grid[1:]))
+    return constant.reshape(grid)[tuple(slice(*r) for r in extent)]
 
 
 def reshaped(boxes: Boxes, source: Layout, result: Layout) -> Boxes | None:
@@ -285,7 +297,5 @@ def _grid_of(shape: tuple[int, ...], result: Layout) -> Grid | None:
         return (1, 1, channels)
     if result.axes != tuple(range(rank)):
         return None
-    outer = aligned[:-2]
-    if prod(outer) > 1 and outer != result.shape[:-2]:
-        return None
-    return (prod(outer), aligned[-2], aligned[-1])
+    rows = 1 if prod(aligned[:-2]) == 1 else result.grid[0]
+    return (rows, aligned[-2], aligned[-1])

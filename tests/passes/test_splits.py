@@ -12,9 +12,11 @@ from imccompiler.frontend import load_onnx
 from imccompiler.hardware.load import load, vary
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.boxes import offsets_of, table
-from imccompiler.passes.geometry import Box, natural
+from imccompiler.passes.geometry import Box, cut_rows_first, natural
+from imccompiler.passes.shuffles import picks
 from imccompiler.passes.splits import reshaped
 from imccompiler.passes.taskgraph import Kind
+from imccompiler.simulator.digital import evaluate_float
 from imccompiler.simulator.execute import Executor
 from imccompiler.simulator.reference import run_reference
 
@@ -38,6 +40,23 @@ def machine():
 
 W = {"w": noise(HIDDEN, HIDDEN) / 10}
 CASES = {
+    "normalised": (
+        [
+            ("Transpose", ["p"], ["t"], {"perm": [0, 2, 1]}),
+            ("Reshape", ["t", "s"], ["i"], {}),
+            ("Conv", ["i", "k"], ["c"], {"kernel_shape": [1, 1]}),
+            ("Relu", ["c"], ["r"], {}),
+            ("BatchNormalization", ["r", "g", "b", "m", "v"], ["y"], {}),
+        ],
+        {
+            "s": np.array([1, HIDDEN, 4, 6]),
+            "k": noise(32, HIDDEN, 1, 1) / 10,
+            "g": noise(32),
+            "b": noise(32),
+            "m": noise(32) / 10,
+            "v": np.abs(noise(32)) + 1,
+        },
+    ),
     "unary": ([("Sigmoid", ["p"], ["y"], {})], {}),
     "scale": ([("Mul", ["p", "c"], ["y"], {})], {"c": noise(HIDDEN)}),
     "scalar": ([("Pow", ["p", "c"], ["y"], {})], {"c": np.float32(2).reshape(())}),
@@ -101,6 +120,8 @@ def test_parts_mean_what_the_whole_means(map_nodes, machine, name):
     digital = graph.kind == Kind.DIGITAL
     layers = {int(layer) for layer in graph.layer[digital]}
     for layer in layers:
+        if built.layers[layer] in {"Transpose_t", "Reshape_i"} and name == "normalised":
+            continue  # from tokens to an image: as a whole
         cores = set(graph.core[digital & (graph.layer == layer)].tolist())
         assert len(cores) > 1, (name, built.layers[layer])
 
@@ -194,3 +215,42 @@ def test_products_of_one_weight_share_crossbars(map_nodes, machine):
     once = map_nodes(nodes[:1], {"x": (1, 4, HIDDEN)}, W, machine, outputs=("a",))
     assert len(mapping.program.groups) == len(once.program.groups)
     assert len(mapping.program.tiles) == len(once.program.tiles)
+
+
+# ---- movements of any kind
+
+
+@pytest.mark.parametrize(
+    ("op_type", "attributes", "shape", "result"),
+    [
+        ("DepthToSpace", {"blocksize": 2, "mode": "CRD"}, (1, 16, 12, 12), (1, 4, 24, 24)),
+        ("Reshape", {"shape": [24, 96]}, (96, 24), (24, 96)),
+        ("Transpose", {"perm": [0, 3, 1, 4, 2, 5]}, (1, 6, 4, 6, 4, 3), (1, 6, 6, 4, 4, 3)),
+        ("Slice", {"axes": [1], "starts": [0], "ends": [40], "steps": [2]}, (8, 40), (8, 20)),
+    ],
+)
+def test_any_movement_is_picked_from_boxes(op_type, attributes, shape, result):
+    source, target = natural(shape), natural(result)
+    parts = cut_rows_first(target.whole, 4)
+    found = picks(op_type, attributes, [shape], source, target, parts)
+    if found is None:
+        assert op_type == "Reshape"  # its parts need all rows
+        return
+    data = np.random.default_rng(0).integers(-100, 100, shape)
+    expected = evaluate_float(op_type, attributes, [data]).reshape(target.grid)
+    for part, (box, places) in zip(parts, found, strict=True):
+        held = data.reshape(source.grid)[box.y0 : box.y1, box.x0 : box.x1, box.c0 : box.c1]
+        wanted = expected[part.y0 : part.y1, part.x0 : part.x1, part.c0 : part.c1]
+        assert (held.ravel()[places] == wanted.ravel()).all()
+
+
+def test_a_large_movement_is_done_in_parts(map_nodes, machine):
+    nodes = [
+        node("Conv", ["x", "k"], ["c"], kernel_shape=[1, 1]),
+        node("DepthToSpace", ["c"], ["y"], blocksize=2, mode="CRD"),
+    ]
+    small = vary(machine, {"local_memory.kib": 24})
+    mapping = map_nodes(nodes, {"x": (1, 8, 24, 24)}, {"k": noise(16, 8, 1, 1)}, small)
+    assert mapping.differing() == 0
+    graph = mapping.plan.built.graph
+    assert len(set(graph.core[graph.kind == Kind.DIGITAL].tolist())) > 1
