@@ -138,7 +138,9 @@ def _moved(
         if any(in_memory[:-3]):
             return None
         shift = (0, 0, *in_memory)[-3:]
-        whole_rows = operand.shape[:-3] == result.shape[:-3] or prod(operand.shape[:-3]) == 1
+        before, after = ([layout.shape[a] for a in layout.axes] for layout in (operand, result))
+        # rows of the grid are several axes in one: a cut through the last of them is no box
+        whole_rows = before[:-2] == after[:-2] or prod(before[:-3]) == 1
         return Split("Identity", {}, shift=(shift[0], shift[1], shift[2])) if whole_rows else None
     return _turned(list(attributes["perm"]), operand, result) if rank > 2 else None
 

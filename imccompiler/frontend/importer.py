@@ -14,6 +14,7 @@ from imccompiler.frontend.canonical import plain
 from imccompiler.frontend.constants import Constants, element_type
 from imccompiler.frontend.digital import import_digital
 from imccompiler.frontend.domains import DEFAULT, RUNTIME
+from imccompiler.frontend.einsum import import_einsum
 from imccompiler.frontend.graph import Graph, Node, TensorInfo
 from imccompiler.frontend.host import import_on_host
 from imccompiler.frontend.products import import_conv, import_gemm, import_matmul
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 PRODUCTS: Mapping[str, Callable[[ModuleBuilder, Node], None]] = {
     "Conv": import_conv,
     "ConvTranspose": import_conv_transpose,
+    "Einsum": import_einsum,
     "Gemm": import_gemm,
     "MatMul": import_matmul,
     REQUANTIZE: import_requantize,

@@ -62,6 +62,8 @@ def quant(g: Lowering, node: Node) -> None:
         return
     if scale.size == 1:
         code = Code(float(scale.reshape(())), zero_point, low, high)
+        if rounding not in _NEAREST:  # which is done to a finer code of the values
+            x = g.requantize(node, x, _finer(code, bits, signed=signed), part="finer")
         x = _moved_for(g, node, x, code.scale, rounding, FLOOR_MARGIN)
         g.requantize(node, x, code, out=node.outputs[0], part="")
         return
@@ -206,6 +208,13 @@ def _moved_for(g: Lowering, node: Node, x: str, scale: float, rounding: str, mar
         )
     shift = (0.5 - margin) * scale
     return g.affine(node, "Add", x, -shift if rounding == "FLOOR" else shift, part=rounding.lower())
+
+
+def _finer(code: Code, bits: int, *, signed: bool) -> Code:
+    """Codes of 16 bits, each step of the given code being many of them."""
+    factor = 1 << (WIDEST - bits)
+    low, high = integer_range(WIDEST, signed=signed)
+    return Code(code.scale / factor, code.zero_point * factor, low, high)
 
 
 def _remember(g: Lowering, node: Node, values: Array, scale: Array, bits: int) -> None:

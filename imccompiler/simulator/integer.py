@@ -112,14 +112,15 @@ def fixed_point(
     return np.minimum(multiplier, largest).astype(np.int64), shift
 
 
-def multiplier_width(value_bits: int) -> int:
-    """Magnitude bits of a multiplier for values of `value_bits`.
+def multiplier_width(value_bits: int, code_bits: int = MIN_MULTIPLIER_BITS) -> int:
+    """Magnitude bits of a multiplier for values of `value_bits` and results of `code_bits`.
 
-    As many as keep the product within 32 bits, 15 at most. Where fewer than 8 would be left,
-    products are a byte wider, and so on.
+    As many as keep the product within 32 bits, 15 at most. Where fewer than the result has bits
+    would be left, and at least 8, products are a byte wider, and so on.
     """
     product_bits = VALUE_BITS
-    while product_bits - value_bits < MIN_MULTIPLIER_BITS:
+    least = min(max(code_bits, MIN_MULTIPLIER_BITS), MATMUL_MULTIPLIER_BITS)
+    while product_bits - value_bits < least:
         product_bits += 8
     return min(MATMUL_MULTIPLIER_BITS, product_bits - value_bits)
 
@@ -226,7 +227,7 @@ class AverageParameters:
     def from_quants(cls, a: AffineCode, out: AffineCode, window: int) -> Self:
         """Parameters of the mean of `window` values."""
         sums = _scaled(a.bits, window)
-        width = multiplier_width(range_bits(*sums) + 2)  # 2: zero points of both sides
+        width = multiplier_width(range_bits(*sums) + 2, out.bits)  # 2: zero points of both sides
         max_shift = VALUE_BITS - 2 - out.bits
         m, s = fixed_point(a.scale / (out.scale * window), width, max_shift)
         multiplier, shift = int(m), int(s)
@@ -341,7 +342,7 @@ class MatmulRequant:
         ratio = np.float64(input_code.scale) * weight_scale / output_code.scale
         estimate = _accumulator_range(folded(ratio), lowest, highest)
         # The fixed-point ratio moves the folded bias by less than a hundredth.
-        width = multiplier_width(range_bits(*(int(1.01 * v) for v in estimate)))
+        width = multiplier_width(range_bits(*(int(1.01 * v) for v in estimate)), output_code.bits)
         multiplier, shift = fixed_point(ratio, width)
         multiplier = np.maximum(multiplier, 1)
         rounded = np.ldexp(multiplier.astype(np.float64), -shift)
