@@ -24,7 +24,7 @@ SIGN_STEP = 2.0**-20
 FLOOR_MARGIN = 2.0**-10
 """By how much less than half a step a value is moved for rounding to the nearest to be a floor."""
 
-_ROUNDINGS: Mapping[str, Callable[[Array], Array]] = {
+ROUNDINGS: Mapping[str, Callable[[Array], Array]] = {
     "ROUND": np.rint,
     "HALF_EVEN": np.rint,
     "CEIL": np.ceil,
@@ -49,7 +49,7 @@ def quant(g: Lowering, node: Node) -> None:
     rounding = _rounding(node, "ROUND")
     if g.is_constant(x):
         steps = g.array(x).astype(np.float32) / scale + zero
-        codes = _ROUNDINGS[rounding](np.clip(steps, low, high))
+        codes = ROUNDINGS[rounding](np.clip(steps, low, high))
         values = ((codes - zero) * scale).astype(np.float32)
         _remember(
             g, node, values, scale, range_bits(low - round(zero.max()), high - round(zero.min()))
@@ -124,7 +124,7 @@ def trunc(g: Lowering, node: Node) -> None:
     rounding = _rounding(node, "FLOOR")
     if g.is_constant(x):
         steps = np.rint(g.array(x).astype(np.float32) / np.float32(scale) + zero) / 2.0**dropped
-        codes = _ROUNDINGS[rounding](np.clip(steps, low, high) if later else steps)
+        codes = ROUNDINGS[rounding](np.clip(steps, low, high) if later else steps)
         values = ((codes - out_zero) * np.float32(out_scale)).astype(np.float32)
         _remember(g, node, values, np.array(out_scale, np.float32), bits + 1)
         return
@@ -159,7 +159,7 @@ def float_quant(g: Lowering, node: Node) -> None:
     reach = min(reach, g.scalar(node.input(5), node, reach))
     step = 2.0 ** (1 - bias - mantissa)
     if g.is_constant(x):
-        rounding = _ROUNDINGS[_rounding(node, "ROUND")]
+        rounding = ROUNDINGS[_rounding(node, "ROUND")]
         values = minifloat(g.array(x) / scale, mantissa, step, reach, rounding) * scale
         bits = range_bits(-int(reach / step), int(reach / step))
         if bits <= 8:
@@ -243,9 +243,9 @@ def _whole(zero: Array, node: Node) -> int:
 
 def _rounding(node: Node, default: str) -> str:
     mode = str(node.attributes.get("rounding_mode", default)).upper()
-    if mode not in _ROUNDINGS:
+    if mode not in ROUNDINGS:
         raise ModelError(
-            f"has rounding_mode {mode!r}", where=node.where, hint=f"modes: {', '.join(_ROUNDINGS)}"
+            f"has rounding_mode {mode!r}", where=node.where, hint=f"modes: {', '.join(ROUNDINGS)}"
         )
     return mode
 

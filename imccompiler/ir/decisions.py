@@ -65,7 +65,7 @@ class WeightCodes(Decision):
     zero points were subtracted.
     """
 
-    name: ClassVar[str] = "imc.weight_codes"
+    name: ClassVar[str] = "imc.codes"
     peaks: str
     bits: int
     zero_bits: int = 0

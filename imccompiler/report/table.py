@@ -23,6 +23,14 @@ from imccompiler.report.units import (
 )
 
 
+UNITS = {
+    "crossbar": "crossbars",
+    "dynamic": "matrix unit",
+    "digital": "vector unit",
+    "host": "host",
+}
+
+
 def summary(report: Report) -> RenderableType:
     """The figures of a compilation, one section below the other."""
     parts: list[RenderableType] = [figures(report)]
@@ -53,6 +61,31 @@ def layers(report: Report) -> Table:
             _maybe(item.crossbars),
             str(len(item.cores)) if item.cores else "",
             energy_text(item.energy_pj) if item.energy_pj is not None else "",
+        )
+    return table
+
+
+def coverage(report: Report) -> Table:
+    """One row for each operator on each kind of unit, most work first."""
+    found = report.coverage
+    total = found.crossbar_macs + found.dynamic_macs + found.host_macs
+    table = Table(
+        box=box.SIMPLE_HEAD, title="coverage", title_justify="left", padding=(0, 1, 0, 0)
+    )
+    table.add_column("operator", no_wrap=True)
+    table.add_column("runs on", no_wrap=True)
+    for name in ("ops", "MACs", "share", "results"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for item in found.operators:
+        table.add_row(
+            escape(item.op_type),
+            UNITS[item.unit],
+            str(item.count),
+            count_text(item.macs) if item.macs else "",
+            share_text(item.macs / total) if item.macs else "",
+            count_text(item.elements),
+            item.reason,
         )
     return table
 

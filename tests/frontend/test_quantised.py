@@ -159,7 +159,7 @@ def test_module_prints_and_parses():
     made, _, _ = qdq_conv()
     network = load_onnx(made)
     text = print_module(network.module)
-    assert "codes = #imc.weight_codes<peaks = " in text
+    assert "codes = #imc.codes<peaks = " in text
     assert print_module(parse_module(text)) == text
 
 

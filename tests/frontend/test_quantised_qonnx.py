@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from imccompiler.errors import ModelError
 from imccompiler.frontend import load_onnx
+from imccompiler.frontend.qonnx_reference import qonnx_operators
 from imccompiler.frontend.quantised_qonnx import minifloat
 
 DOMAIN = "qonnx.custom_op.general"
@@ -203,6 +205,28 @@ def test_minifloat_saturates_and_rounds_to_even():
     x = np.array([0.2, 0.25, 0.75, 2.5, 3.5, 5.0, 7.0, -9.0], F)
     found = minifloat(x, 1, 0.5, 6.0, np.rint)
     np.testing.assert_array_equal(found, [0, 0, 1, 2, 4, 4, 6, -6])
+
+
+def test_evaluator_has_the_formulas():
+    """ONNX's own evaluator with these operators is what `imcc run` compares with."""
+    nodes = [
+        q("Quant", "x s zero eight", "a", **SIGNED),
+        q("Trunc", "a s zero eight s4 four", "t", rounding_mode="FLOOR"),
+        q("BipolarQuant", "a half", "b"),
+        q("FloatQuant", "x half two one one six", "f", has_inf=0, has_nan=0, has_subnormal=1),
+        q("IntQuant", "x half zero one", "i", **SIGNED),
+        plain("Sum", "t b f i", "y"),
+    ]
+    numbers = {"s": 0.25, "s4": 4.0, "zero": 0, "eight": 8, "four": 4, "half": 0.5}
+    made = model(nodes, [1, 50], [1, 50], two=2, one=1, six=6, **numbers)
+    x = RNG.uniform(-30, 30, (1, 50)).astype(F)
+    (found,) = ReferenceEvaluator(made, new_ops=qonnx_operators()).run(None, {"x": x})
+    a = quant(x, 0.25, 0, 8, signed=True, narrow=False)
+    t = np.clip(np.floor(a / F(4)), -8, 7) * F(4)
+    want = (
+        t + bipolar(a, 0.5) + minifloat(x / F(0.5), 1, 0.5, 6, np.rint) * F(0.5) + bipolar(x, 0.5)
+    )
+    np.testing.assert_allclose(found, want, rtol=1e-6)
 
 
 def test_scales_have_to_be_constants():
