@@ -52,6 +52,7 @@ CONSTANT_SHARE = 64  # constants of an elementwise operator may take this fracti
 CONSTANT_BYTES = 16  # of one element: ones, two multipliers, an offset and a shift
 GLOBAL_SPLIT = 8  # cores that share the channels of a global pooling
 ROW_SPLIT = 8  # cores that share the rows of a function, if there are so many rows
+THIN = 32  # channels: what has fewer of them would be read position by position
 MOST_PARTS = 512  # tiles of an operand that a function follows
 TILE_SHARE = 16  # operands and result of a function's part may take this fraction of a memory
 
@@ -417,7 +418,8 @@ class DigitalBuilder:
                 ]
                 parts = [(core, box) for core, box in served if box is not None]
                 covered = sum(box.size for _, box in parts) == whole.size
-                if covered and 1 < len(parts) <= MOST_PARTS:
+                thin = any(box.channels < min(THIN, whole.channels) for _, box in parts)
+                if covered and not thin and 1 < len(parts) <= MOST_PARTS:
                     return parts
         return self._row_tiles(job)
 
