@@ -43,6 +43,7 @@ format: .venv/dev.stamp
 docs: .venv/dev.stamp
 	$(BIN)/python -m imccompiler.hardware.document docs/hardware.md
 	$(BIN)/python -m imccompiler.report.document docs/report.md
+	$(BIN)/python -m imccompiler.frontend.operators docs/operators.md
 
 figures: .venv/dev.stamp
 	$(BIN)/python benchmarks/readme.py

@@ -56,6 +56,9 @@ THIN = 32  # channels: what has fewer of them would be read position by position
 MOST_PARTS = 512  # tiles of an operand that a function follows
 TILE_SHARE = 16  # operands and result of a function's part may take this fraction of a memory
 
+STREAM_BITS = {"add": 16, "average": 8, "maxpool": 8}
+"""Widest codes that the streams of these forms are for; operands and result have one width."""
+
 RENAMES = frozenset(
     {"Reshape", "Squeeze", "Unsqueeze", "Identity", "Flatten", "Relu", "Clip"}
 )  # as moves they keep every code where it is (a Relu that does nothing among them)
@@ -124,6 +127,9 @@ class DigitalBuilder:
         if form in {"maxpool", "average"} and not slides_in_place(
             job.attributes, shape_of(job.operands[0])
         ):
+            return "function"
+        bits = {job.quants[v].bits for v in (*job.operands, job.op.result)}
+        if form in STREAM_BITS and (len(bits) > 1 or max(bits) > STREAM_BITS[form]):
             return "function"
         return form
 

@@ -16,7 +16,7 @@ from imccompiler.frontend.qonnx_reference import qonnx_operators
 Run = Callable[[dict[str, Any]], list[Any]]
 """Runs one sample: inputs by name to outputs in the order of their names."""
 
-_LACKING = ("NOT_IMPLEMENTED", "not a registered function/op")
+_LACKING = ("NOT_IMPLEMENTED", "not a registered function/op", "Batchwise recurrent")
 """What ONNX Runtime says of an operator that it lacks."""
 
 _TYPES = {

@@ -84,6 +84,10 @@ class ModuleBuilder:
         """Say which value a tensor has."""
         self._values[name] = value
 
+    def known(self, value: SSAValue) -> Array | None:
+        """The values of a constant; None of an activation."""
+        return self.store[value.owner.key.data] if isinstance(value.owner, WeightOp) else None
+
     def weight(self, name: str, array: Array) -> SSAValue:
         """A constant computed by the importer; its key begins with `name`."""
         key, count = name, 1
@@ -93,7 +97,7 @@ class ModuleBuilder:
         return self._weight(key, array)
 
     def named_weight(self, name: str, array: Array) -> SSAValue:
-        """The constant tensor of this name if it has these values, else a constant like `weight`."""
+        """The tensor of this name if it is this constant, else a constant like `weight`."""
         if self.is_constant(name) and self._evaluator.array(name) is array:
             return self.value(name)
         return self.weight(name, array)

@@ -1,9 +1,9 @@
 """Convolutions as products on pictures: several images, and three axes of space, cut into such.
 
 Crossbars slide windows over the rows and columns of one picture. Of a batch each image is a product
-of its own; so is each plane of the result of a three-dimensional convolution, whose window sees some
-planes of the input: they count as channels. All these products have the same weights, and share
-crossbars.
+of its own; so is each plane of the result of a three-dimensional convolution, whose window sees
+some planes of the input: they count as channels. All these products have the same weights, and
+share crossbars.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def convolve(
     """
     name, array = weight
     if len(window.kernel) > PLANE:
-        depth, height, width = window.kernel
+        _, height, width = window.kernel
         array = array.reshape(array.shape[0], -1, height, width)
         name = f"{name}.planes"
     value = b.named_weight(name, array)

@@ -30,7 +30,7 @@ def import_digital(b: ModuleBuilder, node: Node) -> None:
     if node.op_type == "Split":
         _split(b, node)
         return
-    if node.attributes.get("training_mode"):
+    if node.attributes.get("training_mode") or _drops_out(b, node):
         raise ModelError("is in training mode", where=node.where, hint="export for inference")
     if needs_host(b, node):
         import_on_host(b, node)
@@ -46,6 +46,12 @@ def import_digital(b: ModuleBuilder, node: Node) -> None:
         _flat_softmax(b, node, attributes["axis"])
     else:
         _import_first(b, node, attributes)
+
+
+def _drops_out(b: ModuleBuilder, node: Node) -> bool:
+    """Whether a Dropout is, or may be, in training mode, by its third input."""
+    mode = node.input(2) if node.op_type == "Dropout" else ""
+    return bool(mode) and (not b.is_constant(mode) or bool(np.any(b.constant(mode, node))))
 
 
 def _attributes(b: ModuleBuilder, node: Node) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def _operand(
 
 
 def _equation(text: str, ranks: Sequence[int]) -> Equation | None:
-    """The labels of an equation of two operands, an ellipsis spelled out; None if it has no sense."""
+    """The labels of an equation of two operands, ellipses spelled out; None if it has no sense."""
     inputs, arrow, result = text.replace(" ", "").partition("->")
     terms = inputs.split(",")
     if len(terms) != len(ranks):

@@ -21,6 +21,9 @@ INTEGERS_DIFFER = frozenset(
 )
 """Operators that round where their operands are integers; the vector unit takes them as reals."""
 
+SIZED_BY_DATA = frozenset({"ConstantOfShape", "ImageDecoder", "Range"})
+"""Operators whose results are as large as their inputs' values say, without any bound."""
+
 _KNOWN_BY_SHAPE = frozenset({"Expand", "Reshape", "Upsample"})
 _RESIZED = frozenset({"antialias", "exclude_outside"})
 
@@ -34,13 +37,15 @@ def needs_host(b: ModuleBuilder, node: Node) -> bool:
     first = b.info(node.input(0), node) if node.input(0) else None
     if first is not None and first.dtype.kind in "iu" and node.op_type in INTEGERS_DIFFER:
         return True
-    if node.op_type == "Resize":
-        return _resizes_oddly(node)
-    if node.op_type == "GroupNormalization" and first is not None:  # before 21: one a group
-        return b.info(node.input(1), node).shape != first.shape[1:2]
-    if node.op_type in REDUCTIONS and node.attributes.get("noop_with_empty_axes"):
-        return not _axes(b, node)
-    return False
+    match node.op_type:
+        case "Resize":
+            return _resizes_oddly(node)
+        case "GroupNormalization" if first is not None:  # before version 21: one scale a group
+            return b.info(node.input(1), node).shape != first.shape[1:2]
+        case name if name in REDUCTIONS:
+            return bool(node.attributes.get("noop_with_empty_axes")) and not _axes(b, node)
+        case _:
+            return False
 
 
 def _has_moving_parameters(b: ModuleBuilder, node: Node) -> bool:
@@ -110,10 +115,17 @@ def _version(b: ModuleBuilder, node: Node) -> int:
 
 def _has_shape(b: ModuleBuilder, node: Node, output: str) -> bool:
     """Whether an output can have an op; one of an unknown shape may be one that nothing reads."""
-    if output not in b.graph.types and node.op_type in DATA_DEPENDENT:
+    if node.domain == "" and _sizes_depend_on_data(b, node):
         raise ModelError(
             f"how many elements its result {output!r} has depends on data",
             where=node.where,
             hint="export the network without it: memories are laid out for fixed shapes",
         )
     return output in b.graph.types
+
+
+def _sizes_depend_on_data(b: ModuleBuilder, node: Node) -> bool:
+    """Whatever the model declares: another input gives another shape."""
+    if node.op_type == "Compress":
+        return not b.is_constant(node.input(1))
+    return node.op_type in DATA_DEPENDENT | SIZED_BY_DATA

@@ -21,6 +21,7 @@ from imccompiler.frontend.products import import_conv, import_gemm, import_matmu
 from imccompiler.frontend.quantised import DOMAIN as QUANTISED
 from imccompiler.frontend.quantised import REQUANTIZE
 from imccompiler.frontend.quantised_weights import import_requantize
+from imccompiler.frontend.recurrent import import_recurrent
 from imccompiler.frontend.soundness import check_known
 from imccompiler.frontend.transposed import import_conv_transpose
 from imccompiler.ir.store import WeightStore
@@ -32,8 +33,11 @@ PRODUCTS: Mapping[str, Callable[[ModuleBuilder, Node], None]] = {
     "Conv": import_conv,
     "ConvTranspose": import_conv_transpose,
     "Einsum": import_einsum,
+    "GRU": import_recurrent,
     "Gemm": import_gemm,
+    "LSTM": import_recurrent,
     "MatMul": import_matmul,
+    "RNN": import_recurrent,
     REQUANTIZE: import_requantize,
 }
 

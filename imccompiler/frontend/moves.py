@@ -44,9 +44,7 @@ def join(
     return b.digital(node, "Concat", parts, shape, {"axis": axis}, part=part)
 
 
-def permute(
-    b: ModuleBuilder, node: Node, x: SSAValue, order: Sequence[int], part: str
-) -> SSAValue:
+def permute(b: ModuleBuilder, node: Node, x: SSAValue, order: Sequence[int], part: str) -> SSAValue:
     """The axes of `x` in another order."""
     if list(order) == sorted(order):
         return x

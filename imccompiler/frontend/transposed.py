@@ -11,8 +11,8 @@ from imccompiler.errors import ModelError
 from imccompiler.frontend.builder import ModuleBuilder
 from imccompiler.frontend.constants import Array
 from imccompiler.frontend.convolution import convolve
-from imccompiler.frontend.host import import_on_host
 from imccompiler.frontend.graph import Node
+from imccompiler.frontend.host import import_on_host
 from imccompiler.ir.decisions import Window
 from imccompiler.ir.types import shape_of
 

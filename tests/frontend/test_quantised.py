@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, save_model
 
 from imccompiler.errors import ModelError, PassError
 from imccompiler.frontend import load_onnx
@@ -127,10 +127,13 @@ def test_weights_of_few_bits(quantised, weight):
     assert [op.integer.weight_bits for op in found.matmuls] == [bits, bits]
 
 
-def test_codes_of_16_bits_are_near(quantised, run_runtime):
-    made, _, _ = qdq_conv("uint16", zero=32768)
+@pytest.mark.parametrize(("kind", "zero"), [("uint16", 32768 + 9), ("int16", 0), ("int16", -77)])
+@pytest.mark.parametrize("machine", ["isaac", "pimcomp"])
+def test_codes_of_16_bits_are_near(quantised, run_runtime, machine, kind, zero):
+    made, _, _ = qdq_conv(kind, zero=zero)
     x = images(4)
-    steps = quantised(made, {"x": x}).steps_from(run_runtime(made, {"x": x}))
+    found = quantised(made, {"x": x}, execute=True, machine=machine)
+    steps = found.steps_from(run_runtime(made, {"x": x}))
     assert steps.max() < 6  # of 65,536
 
 
@@ -205,6 +208,34 @@ def test_requantisation_is_exact(quantised, run_runtime):
     found = quantised(made, {"x": x}, execute=True)
     assert found.kinds == ["Identity"]
     assert found.steps_from(run_runtime(made, {"x": x})).max() < 1e-4
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_operators_between_widths(quantised, run_runtime, swapped):
+    """Sums and means of 4-bit and 16-bit codes with an 8-bit result, as they are executed."""
+    tensors = [
+        tensor("s1", "float", np.float32(0.31)),
+        tensor("z1", "uint4", np.array(7)),
+        tensor("s2", "float", np.float32(0.0003)),
+        tensor("z2", "int16", np.array(-12)),
+        tensor("s3", "float", np.float32(0.023)),
+        tensor("z3", "int8", np.array(4)),
+    ]
+    nodes = [
+        *fake("a", "x", "s1", "z1"),
+        node("Sigmoid", "a", "g"),
+        *fake("b", "g", "s2", "z2"),
+        node("Add", "b a" if swapped else "a b", "t"),
+        *fake("u", "t", "s3", "z3"),
+        node("GlobalAveragePool", "a" if swapped else "b", "p"),
+        *fake("v", "p", "s3", "z3"),
+    ]
+    shape = [1, 3, 4, 4]
+    outputs = [value("u", shape), value("v", [1, 3, 1, 1])]
+    made = model(nodes, [value("x", shape)], outputs, tensors)
+    x = RNG.uniform(-3, 3, (4, *shape[1:])).astype(np.float32)
+    found = quantised(made, {"x": x}, execute=True)
+    assert found.steps_from(run_runtime(made, {"x": x})).max() < 1.01
 
 
 def test_integers_in_and_out(quantised, run_runtime):
@@ -360,3 +391,15 @@ def test_float_codes_are_an_error():
     made = model(nodes, [value("x", [1, 4])], [value("y", [1, 4])], tensors)
     with pytest.raises(ModelError):
         load_onnx(made)
+
+
+@pytest.mark.parametrize("weight", ["int4", "uint4"])
+def test_packed_integers_in_other_files(tmp_path, weight):
+    made, _, _ = qdq_conv(weight=weight, weight_zero=8 if weight == "uint4" else 0)
+    inside = load_onnx(made).store
+    path = tmp_path / "model.onnx"
+    save_model(made, path, save_as_external_data=True, size_threshold=0)
+    outside = load_onnx(path).store
+    assert set(outside) == set(inside)
+    for name in inside:
+        np.testing.assert_array_equal(outside[name], inside[name])

@@ -12,7 +12,7 @@ from imccompiler.ir.dialect import MatmulOp
 from imccompiler.ir.store import WeightStore
 from imccompiler.ir.text import parse_module
 from imccompiler.passes.base import CompileContext, XdslContext
-from imccompiler.passes.registry import parse
+from imccompiler.passes.registry import DEFAULT_PIPELINE, parse
 from imccompiler.simulator.integer import MatmulRequant, multiplier_width
 
 PLAIN = "window = #imc.window<kernel = [], strides = [], pads = [], dilations = []>"
@@ -111,3 +111,11 @@ def test_wide_codes_have_wide_multipliers():
     assert multiplier_width(28) == 12
     assert multiplier_width(28, 16) == 15
     assert multiplier_width(20, 4) == 12
+
+
+@pytest.mark.parametrize("bits", [2, 5, 12, 16])
+@pytest.mark.parametrize("name", ["digits-cnn", "lenet"])
+def test_programs_equal_the_reference_at_any_width(named_network, map_network, name, bits):
+    pipeline = DEFAULT_PIPELINE.replace("quantize", f"quantize{{activation_bits={bits}}}", 1)
+    mapped = map_network(named_network(name), "pimcomp", pipeline=pipeline)
+    assert mapped.differing() == 0
