@@ -47,7 +47,7 @@ def flatten_into_window(rewriter: Rewriter, op: Operation) -> bool:
         activation=op.activation.data,
         source=op.source,
     )
-    product.codes = op.codes
+    product.codes, product.kind = op.codes, op.kind
     result = DigitalOp(
         "Reshape",
         [product.result],

@@ -6,12 +6,17 @@ all layers; a layer takes the option of least cost plus price. Prices begin at z
 no kind is asked for more than it has: Lagrangian relaxation of the choice of least total cost
 within the crossbars of every kind (Fisher, Management Science 27(1), 1981). So a layer is on the
 kind that does it best, unless others gain more from the crossbars that it would take there.
+
+For throughput the slowest layer counts first: the least time is bisected that each layer can keep,
+and offers that take longer are left out. A network that is larger than the chip gets its weights in
+segments on one kind of core, if that will do, and keeps those on the others: as many crossbars of
+that kind as it wants, each at the cost of loading it. The kind is that of least total cost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -30,12 +35,13 @@ from imccompiler.passes.geometry import Box
 from imccompiler.passes.kinds import Stock, stock
 from imccompiler.passes.layouts import assign_layouts
 from imccompiler.passes.options import options_on, smallest_largest_part
+from imccompiler.passes.reloads import reload_ns_per_crossbar
 from imccompiler.passes.spread import copies_busy_ns, spread
 
-FILLS = (0.9, 1.0)
-"""Shares of a kind's crossbars that layers may take; the rest of the first is for packing cores."""
-MOST_SEGMENTS = 1 << 12
+FILLS = (0.97, 1.0)
+"""Shares of a kind's crossbars that layers may take: that of `replicate`, then all."""
 ROUNDS = 24  # in which prices rise in turn
+LEAST_PRICE = 1e-6  # above none, in costs a crossbar
 STEPS = 40  # of a bisection
 
 Ints = NDArray[np.int64]
@@ -53,8 +59,7 @@ class Offer(NamedTuple):
 def choose_kinds(module: ModuleOp, context: CompileContext) -> Iterator[tuple[MatmulOp, str]]:
     """The kind of every matrix product that has none, for products with the same weights one.
 
-    The cost is time for latency and for throughput, and energy for energy. A network that is
-    larger than the chip is given as many times the chip's crossbars as it has to have segments.
+    The cost is time for latency and for throughput, and energy for energy.
 
     Raises:
         DoesNotFitError: A layer fits no kind of core, even by itself.
@@ -66,7 +71,12 @@ def choose_kinds(module: ModuleOp, context: CompileContext) -> Iterator[tuple[Ma
         for family in together
     ]
     names, market = list(kinds), Market.of(offers, len(kinds))
-    chosen = market.choose(np.array([of.crossbars for of in kinds.values()], np.int64))
+    room = np.array([of.crossbars for of in kinds.values()], np.int64)
+    chosen = market.choose(room, slowest=context.objective == "throughput")
+    if chosen is None:
+        rewritable = np.array([of.kind.cell.rewritable for of in kinds.values()])
+        load = np.array([reload_ns_per_crossbar(context, name) for name in names])
+        chosen = market.choose_loaded(room, rewritable, load)
     for family, kind in zip(together, chosen.tolist(), strict=True):
         for op in family:
             if op.kind is None:
@@ -232,23 +242,52 @@ class Market:
             np.cumsum(counts) - counts,
         )
 
-    def choose(self, capacity: Ints) -> Ints:
-        """The kind of each layer, shape (layers,)."""
+    def choose(self, room: Ints, *, slowest: bool) -> Ints | None:
+        """The kind of each layer, shape (layers,); None if they do not fit into the room.
+
+        With `slowest`, the slowest layer is as fast as can be; else the sum of costs is least.
+        """
         if not len(self.first):
             return self.first
         for fill in FILLS:
-            room = (capacity * fill).astype(np.int64)
-            picks = self._at_prices(room)
-            chosen = self._packed(room) if picks is None else self.kind[picks]
+            within = (room * fill).astype(np.int64)
+            picks = self.at_prices(within)
+            if picks is not None and slowest:
+                picks = self._least_maximum(within, picks)
+            chosen = self._packed(within) if picks is None else self.kind[picks]
             if chosen is not None:
                 return chosen
-        segments = 2
-        while segments <= MOST_SEGMENTS:
-            picks = self._at_prices(capacity * segments)
-            if picks is not None:
-                return self.kind[picks]
-            segments *= 2
-        return self.kind[self._picks(np.zeros(self.kinds))]
+        return None
+
+    def choose_loaded(self, room: Ints, rewritable: NDArray[np.bool_], load: Floats) -> Ints:
+        """The kind of each layer if one kind's weights come in segments, at a cost a crossbar."""
+        best = self._picks(np.zeros(self.kinds))  # if nothing will do, `segment` says why
+        least = np.inf
+        for kind in np.flatnonzero(rewritable).tolist():
+            endless = room.copy()
+            endless[kind] = self.crossbars.sum()
+            cost = self.cost + np.where(self.kind == kind, load[kind] * self.crossbars, 0.0)
+            market = replace(self, cost=cost)
+            picks = market.at_prices(endless)
+            if picks is not None and cost[picks].sum() < least:
+                best, least = picks, float(cost[picks].sum())
+        return self.kind[best]
+
+    def _least_maximum(self, room: Ints, picks: Ints) -> Ints:
+        """The offers of least cost among those that let the slowest layer be fastest."""
+        ceilings = np.unique(self.cost)
+        low, high = 0, int(np.searchsorted(ceilings, self.cost[picks].max()))
+        while low < high:
+            middle = (low + high) // 2
+            cost = np.where(self.cost <= ceilings[middle], self.cost, np.inf)
+            found = None
+            if np.isfinite(np.minimum.reduceat(cost, self.first)).all():
+                found = replace(self, cost=cost).at_prices(room)
+            if found is None:
+                low = middle + 1
+            else:
+                picks, high = found, middle
+        return picks
 
     def _picks(self, price: Floats) -> Ints:
         """The offer that each layer takes, the first of the best ones."""
@@ -256,10 +295,12 @@ class Market:
         best = np.flatnonzero(value == np.minimum.reduceat(value, self.first)[self.layer])
         return best[np.searchsorted(self.layer[best], np.arange(len(self.first)))]
 
-    def _demand(self, picks: Ints) -> Floats:
-        return np.bincount(self.kind[picks], self.crossbars[picks], self.kinds)
+    def _demand(self, picks: Ints) -> Ints:
+        demand = np.zeros(self.kinds, np.int64)
+        np.add.at(demand, self.kind[picks], self.crossbars[picks])
+        return demand
 
-    def _at_prices(self, room: Ints) -> Ints | None:
+    def at_prices(self, room: Ints) -> Ints | None:
         """The offers that layers take at prices that let all kinds do, None if none are found."""
         price = np.zeros(self.kinds)
         for _ in range(ROUNDS):
@@ -280,7 +321,7 @@ class Market:
             return bool(self._demand(self._picks(price))[kind] <= room[kind])
 
         low = float(price[kind])
-        high = max(low, float(self.cost.max()) / float(self.crossbars.max()), 1e-9)
+        high = max(low, LEAST_PRICE)
         for _ in range(STEPS):
             if does(high):
                 break

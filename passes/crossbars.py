@@ -50,8 +50,8 @@ def crossbar_tables(
     tiles[:, TILE["crossbar"]] = np.arange(len(tiles)) - np.searchsorted(home, home)
     owner = np.repeat(np.arange(len(groups)), groups[:, TILES])
     number, core = kind_numbers(machine), tiles[:, TILE["core"]]
-    for index, kind in enumerate(machine.core_kinds.values()):
-        mine = np.flatnonzero(number[core] == index)
+    for of_kind, kind in enumerate(machine.core_kinds.values()):
+        mine = np.flatnonzero(number[core] == of_kind)
         if kind.rob_size == 1 and len(mine):
             per_weight = kind.columns_per_weight(machine.weight_bits)
             shared = tiles[mine]

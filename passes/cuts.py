@@ -51,14 +51,16 @@ def crossbars_of_unit(op: MatmulOp, context: CompileContext) -> int:
 def cut_outputs(module: ModuleOp, context: CompileContext, capacities: Mapping[str, int]) -> None:
     """Replace products that need more crossbars than there are by some with fewer outputs each.
 
-    `capacities` are those of the kinds of core. The results are put side by side again. Of a family
-    all members are cut alike.
+    `capacities` are those of some kinds of core; layers on others stay. The results are put side by
+    side again. Of a family all members are cut alike.
 
     Raises:
         DoesNotFitError: The fewest outputs that can be told apart need too many.
     """
     for family in families(module):
         kind = kind_name(family[0], context.machine)
+        if kind not in capacities:
+            continue
         needed, capacity = crossbars_of_copy(family[0], context), capacities[kind]
         if needed <= capacity:
             continue

@@ -93,7 +93,8 @@ class PlacePass(ImcPass):
         began = time.perf_counter()
         machine = context.machine
         placed = context.analysis(PLACED, module, lambda: _place_all(context, module))
-        for family, cores in zip(families(module), placed.cores, strict=True):
+        together = [family for each in by_segment(module) for family in each]
+        for family, cores in zip(together, placed.cores, strict=True):
             if family[0].placement is None:
                 family[0].properties["placement"] = Placement(tuple(cores.tolist()))
             share(family, "placement")
@@ -129,11 +130,11 @@ def _place_all(context: CompileContext, module: ModuleOp) -> Placed:
 
 
 def by_segment(module: ModuleOp) -> list[list[list[MatmulOp]]]:
-    """The families of each segment, in the order of the segments; all if there are none."""
+    """The families of each segment, in the order of the segments; first those that have none."""
     segments: dict[int, list[list[MatmulOp]]] = {}
     for family in families(module):
         segment = family[0].segment
-        segments.setdefault(segment.number if segment is not None else 0, []).append(family)
+        segments.setdefault(segment.number if segment is not None else -1, []).append(family)
     return [segments[number] for number in sorted(segments)]
 
 

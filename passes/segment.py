@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -14,6 +14,7 @@ from xdsl.dialects.builtin import ModuleOp
 from imccompiler.errors import PassError
 from imccompiler.hardware.schema import Machine
 from imccompiler.ir.decisions import Segment
+from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
 from imccompiler.passes.build import layer_name
 from imccompiler.passes.capacity import does_not_fit, no_room
@@ -36,14 +37,15 @@ class SegmentPass(ImcPass):
     that take the whole chip in turn, once for segments that take turns on its two halves, so
     that one half computes while the other gets its weights. A layer that is larger than a segment
     is cut by its outputs. Layers are cut only where cells can be rewritten (`cell.rewritable`).
-    On a chip with several kinds of core each layer keeps its kind and segments take the whole chip;
-    the cells of every kind in use must be rewritable.
+    On a chip with several kinds of core each layer keeps its kind, and only those kinds have
+    segments that do not hold all of their layers at once.
 
     Options:
         fill: Share of a segment's crossbars that may be used; the rest is slack for packing.
 
     On entry: every `imc.matmul` has a tiling. On exit: all weights fit the chip at once, or every
-    product has a segment. Raises `DoesNotFitError` with the demand and the levers otherwise.
+    product on the kinds of core that are too small has a segment. Raises `DoesNotFitError` with the
+    demand and the levers otherwise.
     """
 
     name: ClassVar[str] = "segment"
@@ -55,31 +57,31 @@ class SegmentPass(ImcPass):
         machine = context.machine
         if not 0 < self.fill <= 1:
             raise PassError("must be above 0 and at most 1", where="segment{fill}")
-        standing = [op for family in families(module) for op in family if op.segment is not None]
+        together = families(module)
+        standing = [op for family in together for op in family if op.segment is not None]
         if standing:
-            self._keep(module)
+            self._keep(together, {kind_name(op, machine) for op in standing}, machine)
             return
-        kinds = stock(machine)
-        if not _too_much(module, kinds, context):
+        kinds = _too_small(module, context)
+        if not kinds:
             return
         unit = dict.fromkeys(kinds, 0)
-        for head in heads(module):
-            kind = kind_name(head, machine)
-            unit[kind] = max(unit[kind], crossbars_of_unit(head, context))
+        for family in _on_kinds(module, kinds, machine):
+            kind = kind_name(family[0], machine)
+            unit[kind] = max(unit[kind], crossbars_of_unit(family[0], context))
         largest = {
             name: max(int(of.crossbars * self.fill), min(unit[name], of.crossbars))
             for name, of in kinds.items()
         }
         half = {name: each // 2 for name, each in largest.items()}
-        halves = len(kinds) == 1 and machine.core_count > 1
-        halves = halves and all(unit[name] <= half[name] for name in kinds)
+        halves = all(_has_halves(of) and unit[name] <= half[name] for name, of in kinds.items())
         cut_outputs(module, context, half if halves else largest)
         work = _works(module, kinds, context)
         plans = [_divide(work, list(largest.values()), overlap=False)]
         if halves:
             plans.append(_divide(work, list(half.values()), overlap=True))
         best = min(plans, key=lambda plan: plan.time_ns)
-        self._assign(module, best, machine)
+        self._assign(_on_kinds(module, kinds, machine), best, machine)
         context.solver_records.append(
             SolverRecord(
                 self.name,
@@ -95,8 +97,13 @@ class SegmentPass(ImcPass):
             + (", while the other half computes" if best.overlap else "")
         )
 
-    def _keep(self, module: ModuleOp) -> None:
-        for family in families(module):
+    def _keep(
+        self, together: Sequence[Sequence[MatmulOp]], kinds: Container[str], machine: Machine
+    ) -> None:
+        """Verify that all layers on these kinds of core have a segment."""
+        for family in together:
+            if kind_name(family[0], machine) not in kinds:
+                continue
             if family[0].segment is None:
                 raise PassError(
                     "has no segment while others have one",
@@ -105,10 +112,12 @@ class SegmentPass(ImcPass):
                 )
             share(family, SEGMENT)
 
-    def _assign(self, module: ModuleOp, plan: _Plan, machine: Machine) -> None:
+    def _assign(
+        self, together: Sequence[Sequence[MatmulOp]], plan: _Plan, machine: Machine
+    ) -> None:
         cores = machine.core_count
         half = cores // 2
-        for family, number in zip(families(module), plan.number, strict=True):
+        for family, number in zip(together, plan.number, strict=True):
             if not plan.overlap:
                 segment = Segment(number, 0, cores)
             elif number % 2 == 0:
@@ -119,20 +128,33 @@ class SegmentPass(ImcPass):
             share(family, SEGMENT)
 
 
-def _too_much(module: ModuleOp, kinds: Mapping[str, Stock], context: CompileContext) -> bool:
-    """Whether one copy of each layer is too much for the crossbars of some kind of core.
+def _too_small(module: ModuleOp, context: CompileContext) -> dict[str, Stock]:
+    """The kinds of core whose crossbars do not hold one copy of each of their layers.
 
     Raises:
-        DoesNotFitError: It is, and the cells of a kind that layers stand on cannot be rewritten.
+        DoesNotFitError: The cells of one of them cannot be rewritten.
     """
+    kinds = stock(context.machine)
     demand = dict.fromkeys(kinds, 0)
     for head in heads(module):
         demand[kind_name(head, context.machine)] += crossbars_of_copy(head, context)
-    over = [name for name in kinds if demand[name] > kinds[name].crossbars]
-    if over and any(demand[name] and not kinds[name].kind.cell.rewritable for name in kinds):
-        of = kinds[over[0]]
-        raise does_not_fit(demand[over[0]], of.crossbars, of.count, kind=of.told)
-    return bool(over)
+    small = {name: of for name, of in kinds.items() if demand[name] > of.crossbars}
+    for name, of in small.items():
+        if not of.kind.cell.rewritable:
+            raise does_not_fit(demand[name], of.crossbars, of.count, kind=of.told)
+    return small
+
+
+def _on_kinds(module: ModuleOp, kinds: Container[str], machine: Machine) -> list[list[MatmulOp]]:
+    """The families on some kinds of core."""
+    return [f for f in families(module) if kind_name(f[0], machine) in kinds]
+
+
+def _has_halves(of: Stock) -> bool:
+    """Whether the two halves of the chip have as many cores of a kind, one at most left over."""
+    half = len(of.cores) // 2
+    least = min(of.within(Segment(0, first, half)).count for first in (0, half))
+    return 0 < of.count // 2 <= least
 
 
 class _Works(NamedTuple):
@@ -158,7 +180,8 @@ class _Plan:
 
 
 def _works(module: ModuleOp, kinds: Mapping[str, Stock], context: CompileContext) -> _Works:
-    layouts, together, names = assign_layouts(module), families(module), list(kinds)
+    layouts, together = assign_layouts(module), _on_kinds(module, kinds, context.machine)
+    names = list(kinds)
     crossbars, times = np.zeros((2, len(names), len(together)))
     for index, family in enumerate(together):
         head = family[0]
