@@ -43,6 +43,7 @@ FILLS = (0.97, 1.0)
 ROUNDS = 24  # in which prices rise in turn
 LEAST_PRICE = 1e-6  # above none, in costs a crossbar
 STEPS = 40  # of a bisection
+UNEQUAL = 1e-3  # what the last layer pays more than the first
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -290,8 +291,12 @@ class Market:
         return picks
 
     def _picks(self, price: Floats) -> Ints:
-        """The offer that each layer takes, the first of the best ones."""
-        value = self.cost + price[self.kind] * self.crossbars
+        """The offer that each layer takes, the first of the best ones.
+
+        Later layers pay a little more, so that equal ones do not all change their kind at once.
+        """
+        paid = price[self.kind] * self.crossbars
+        value = self.cost + paid * (1 + UNEQUAL * self.layer / len(self.first))
         best = np.flatnonzero(value == np.minimum.reduceat(value, self.first)[self.layer])
         return best[np.searchsorted(self.layer[best], np.arange(len(self.first)))]
 
