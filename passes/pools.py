@@ -7,7 +7,6 @@ from typing import Any
 
 from imccompiler.passes.geometry import Layout, Window2d
 
-
 PLANE = 2  # axes of space that a grid has
 
 

@@ -22,7 +22,6 @@ from imccompiler.report.units import (
     times_text,
 )
 
-
 UNITS = {
     "crossbar": "crossbars",
     "dynamic": "matrix unit",
@@ -69,9 +68,7 @@ def coverage(report: Report) -> Table:
     """One row for each operator on each kind of unit, most work first."""
     found = report.coverage
     total = found.crossbar_macs + found.dynamic_macs + found.host_macs
-    table = Table(
-        box=box.SIMPLE_HEAD, title="coverage", title_justify="left", padding=(0, 1, 0, 0)
-    )
+    table = Table(box=box.SIMPLE_HEAD, title="coverage", title_justify="left", padding=(0, 1, 0, 0))
     table.add_column("operator", no_wrap=True)
     table.add_column("runs on", no_wrap=True)
     for name in ("ops", "MACs", "share", "results"):
