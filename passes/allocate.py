@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 
 from imccompiler.errors import DoesNotFitError
+from imccompiler.hardware.cores import of_cores
 from imccompiler.passes.base import CompileContext, ImcPass
 from imccompiler.passes.schedule import Planned, planned
 from imccompiler.passes.taskgraph import TaskGraph
@@ -56,7 +57,7 @@ def allocation(context: CompileContext, module: ModuleOp) -> Allocation:
 def _allocate(context: CompileContext, plan: Planned) -> Allocation:
     graph = plan.built.graph
     cores = context.machine.core_count
-    capacity = context.machine.main_kind.local_memory.kib * 1024
+    capacity = of_cores(context.machine, lambda kind: kind.local_memory.kib * 1024)
     core = graph.buffer_core
     padded = graph.buffer_bytes + GAP_BYTES
     address = np.zeros(len(core), np.int64)
@@ -71,12 +72,13 @@ def _allocate(context: CompileContext, plan: Planned) -> Allocation:
         first, last = _lifetimes(graph, plan)
         for c in crowded:
             mine = by_core[starts[c] : starts[c + 1]]
-            address[mine], used[c] = pack_intervals(padded[mine], first[mine], last[mine], capacity)
-            if used[c] > capacity:
+            room = int(capacity[c])
+            address[mine], used[c] = pack_intervals(padded[mine], first[mine], last[mine], room)
+            if used[c] > room:
                 raise DoesNotFitError(
                     "the data does not fit a core's local memory",
                     demand=int(used[c]),
-                    capacity=capacity,
+                    capacity=room,
                     unit="bytes",
                     levers=(
                         "use a larger local memory",

@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.errors import PassError
-from imccompiler.hardware.schema import Machine
+from imccompiler.hardware.schema import CoreKind, Machine
 from imccompiler.hardware.weights import outputs_per_crossbar
 from imccompiler.ir.absent import absent, is_absent
 from imccompiler.ir.decisions import Window
 from imccompiler.ir.dialect import MatmulOp, shape_of
 from imccompiler.passes.geometry import Box, Window2d, cut
+from imccompiler.passes.kinds import kind_of
 
 
 class Segment(NamedTuple):
@@ -185,7 +186,7 @@ class Part:
         return Box(*reach[:4], *self.channels)
 
 
-def _weights_side_by_side(machine: Machine, weight_bits: int, where: str) -> int:
+def _weights_side_by_side(machine: Machine, kind: CoreKind, weight_bits: int, where: str) -> int:
     """Weights next to each other on a crossbar; narrow ones take as many cells all the same."""
     if weight_bits > machine.weight_bits:
         raise PassError(
@@ -193,7 +194,7 @@ def _weights_side_by_side(machine: Machine, weight_bits: int, where: str) -> int
             where=where,
             hint="quantise to fewer bits or set the machine's weight_bits",
         )
-    columns = outputs_per_crossbar(machine.main_kind, machine.weight_bits)
+    columns = outputs_per_crossbar(kind, machine.weight_bits)
     if columns == 0:
         raise PassError(
             f"a weight of {machine.weight_bits} bits takes more columns than a crossbar has",
@@ -204,9 +205,16 @@ def _weights_side_by_side(machine: Machine, weight_bits: int, where: str) -> int
 
 
 def layer_blocks(
-    op: MatmulOp, machine: Machine, weight_bits: int, pack: int = 0, unroll: int = 1
+    op: MatmulOp,
+    machine: Machine,
+    weight_bits: int,
+    pack: int = 0,
+    unroll: int = 1,
+    kind: CoreKind | None = None,
 ) -> LayerBlocks:
-    """Cut a layer's matrix; `pack` groups share crossbars (0: as many as fit).
+    """Cut a layer's matrix for the kind of core that it stands on, or for another one.
+
+    `pack` convolution groups share crossbars (0: as many as fit).
 
     With `unroll` the matrix is that of a window over `unroll` neighbouring outputs: the kernel
     stands in it so often, each time shifted by a stride, and zeros between.
@@ -214,9 +222,9 @@ def layer_blocks(
     Raises:
         PassError: A weight is wider than a crossbar, or the window has three axes.
     """
-    kind = machine.main_kind
+    kind = kind or kind_of(op, machine)
     where = op.source.node if op.source is not None else op.name
-    columns = _weights_side_by_side(machine, weight_bits, where)
+    columns = _weights_side_by_side(machine, kind, weight_bits, where)
     if len(op.window.kernel) > 2:
         raise PassError("windows of three axes are not supported yet", where=where)
     if unroll > 1 and (op.window.groups > 1 or any(d > 1 for d in op.window.dilations[-1:])):

@@ -32,6 +32,7 @@ from imccompiler.passes.compute import Widths
 from imccompiler.passes.digital import DigitalBuilder
 from imccompiler.passes.gather import Gatherer
 from imccompiler.passes.geometry import Box, cut_grid
+from imccompiler.passes.kinds import kind_name, stock
 from imccompiler.passes.layouts import assign_layouts
 from imccompiler.passes.moves import load_template, store_template, wait_template
 from imccompiler.passes.products import ConstantLoader, Product, build_product
@@ -108,7 +109,6 @@ class _Builder:
     def __init__(self, context: CompileContext, module: ModuleOp) -> None:
         self._context = context
         self._machine = context.machine
-        self._kind = context.machine.main_kind
         self._module = module
         self._graph = GraphBuilder()
         self._gatherer = Gatherer(self._graph)
@@ -123,7 +123,7 @@ class _Builder:
         self._functions: list[Function] = []
         self._global_bytes = 0
         self._ports = self._allocate_ports()
-        self._constant_bytes = self._constant_budget()
+        self._constant_bytes = self._constant_budgets()
         self._constants = ConstantLoader(self._graph, self._allocate_global)
         self._reloads = Reloader(
             self._machine, module, self._graph, context.store, self._allocate_global
@@ -174,8 +174,8 @@ class _Builder:
             self._values,
         )
 
-    def _constant_budget(self) -> int:
-        """Bytes that the constants of one part may take.
+    def _constant_budgets(self) -> dict[str, int]:
+        """Bytes that the constants of one part may take on each kind of core.
 
         Those of one segment are there together.
         """
@@ -188,8 +188,12 @@ class _Builder:
                 np.add.at(held, np.array(op.placement.cores, np.int64), 1)
         for held in segments.values():
             np.maximum(parts, held, out=parts)
-        memory = self._kind.local_memory.kib * 1024
-        return memory // (CONSTANT_SHARE * max(1, int(parts.max())))
+        return {
+            name: of.kind.local_memory.kib
+            * 1024
+            // (CONSTANT_SHARE * max(1, int(parts[of.cores].max(initial=0))))
+            for name, of in stock(self._machine).items()
+        }
 
     def _layer(self, op: Operation) -> int:
         self._layers.append(layer_name(op))
@@ -314,7 +318,7 @@ class _Builder:
             self._values[op.input],
             value,
             op.grain.pieces if op.grain else 1,
-            self._constant_bytes,
+            self._constant_bytes[kind_name(op, self._machine)],
             ready.reshape(shape),
             self._reloads.begun(placement.cores).reshape(shape),
         )

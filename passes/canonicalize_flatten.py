@@ -47,7 +47,7 @@ def flatten_into_window(rewriter: Rewriter, op: Operation) -> bool:
         activation=op.activation.data,
         source=op.source,
     )
-    product.codes, product.quant = op.codes, op.quant
+    product.codes, product.quant, product.kind = op.codes, op.quant, op.kind
     result = DigitalOp(
         "Reshape",
         [product.result],

@@ -5,13 +5,21 @@ from __future__ import annotations
 from imccompiler.errors import DoesNotFitError
 
 
+def of_kind(kind: str) -> str:
+    """The kind of core in words, if it has to be told."""
+    return f" of kind {kind!r}" if kind else ""
+
+
 def does_not_fit(
-    demand: int, capacity: int, cores: int, layer: str | None = None
+    demand: int, capacity: int, cores: int, layer: str | None = None, kind: str = ""
 ) -> DoesNotFitError:
-    """The error for too few crossbars, with the levers that would help."""
+    """The error for too few crossbars, with the levers that would help.
+
+    `kind` names the kind of core where there are several.
+    """
     per_core = capacity // max(cores, 1)
     return DoesNotFitError(
-        "the weights do not fit the chip's crossbars",
+        f"the weights do not fit the chip's crossbars{of_kind(kind)}",
         demand=demand,
         capacity=capacity,
         unit="crossbars",
@@ -25,10 +33,13 @@ def does_not_fit(
     )
 
 
-def no_room(layer: str, demand: int, free: int, cores: int) -> DoesNotFitError:
-    """The error for a part of a layer that is larger than what any one core has left."""
+def no_room(layer: str, demand: int, free: int, cores: int, kind: str = "") -> DoesNotFitError:
+    """The error for a part of a layer that is larger than what any one core has left.
+
+    `kind` names the kind of core where there are several.
+    """
     return DoesNotFitError(
-        "no core has room for a part of this layer",
+        f"no core{of_kind(kind)} has room for a part of this layer",
         demand=demand,
         capacity=free,
         unit="crossbars in one core",

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imccompiler.hardware.schema import Machine
+from imccompiler.hardware.cores import kind_numbers
+from imccompiler.hardware.schema import CoreKind, Machine
 from imccompiler.ir.store import WeightStore
 from imccompiler.passes.blocks import Part, RowBlock, block_matrix
 from imccompiler.passes.build import Built, PlacedPart
@@ -46,10 +47,16 @@ def crossbar_tables(
     segments = np.array([placed.segment for placed in parts], np.int64)
     home = tiles[:, TILE["core"]] * (segments.max(initial=0) + 1)
     home += np.repeat(segments, [len(tables[p.layer, p.part][1]) for p in parts])
-    if machine.main_kind.rob_size == 1:
-        _share_crossbars(tiles, np.repeat(np.arange(len(groups)), groups[:, TILES]), home, machine)
-    else:
-        tiles[:, TILE["crossbar"]] = np.arange(len(tiles)) - np.searchsorted(home, home)
+    tiles[:, TILE["crossbar"]] = np.arange(len(tiles)) - np.searchsorted(home, home)
+    owner = np.repeat(np.arange(len(groups)), groups[:, TILES])
+    number, core = kind_numbers(machine), tiles[:, TILE["core"]]
+    for of_kind, kind in enumerate(machine.core_kinds.values()):
+        mine = np.flatnonzero(number[core] == of_kind)
+        if kind.rob_size == 1 and len(mine):
+            per_weight = kind.columns_per_weight(machine.weight_bits)
+            shared = tiles[mine]
+            _share_crossbars(shared, owner[mine], home[mine], kind, per_weight)
+            tiles[mine] = shared
     return groups, tiles, matrices
 
 
@@ -103,14 +110,16 @@ def _joined(parts: Sequence[PlacedPart], tables: Sequence[tuple[Rows, Rows]]) ->
 
 
 def _share_crossbars(
-    table: Rows, owner: NDArray[np.int64], home: NDArray[np.int64], machine: Machine
+    table: Rows,
+    owner: NDArray[np.int64],
+    home: NDArray[np.int64],
+    kind: CoreKind,
+    per_weight: int,
 ) -> None:
     """Pack the tiles of each home; `owner` is the group of each tile.
 
     Many cores hold the same: they are packed once.
     """
-    kind = machine.main_kind
-    per_weight = kind.columns_per_weight(machine.weight_bits)
     rows, columns = table[:, TILE["rows"]], table[:, TILE["columns"]]
     first = np.flatnonzero(np.diff(home, prepend=-1))
     counts = np.diff(first, append=len(table))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from xdsl.dialects.builtin import ModuleOp
@@ -18,6 +19,7 @@ from imccompiler.passes.build import layer_name
 from imccompiler.passes.capacity import does_not_fit
 from imccompiler.passes.families import families
 from imccompiler.passes.geometry import cut
+from imccompiler.passes.kinds import kind_name, stock
 from imccompiler.passes.partition import tiling_of
 from imccompiler.passes.spread import spread
 
@@ -46,22 +48,26 @@ def crossbars_of_unit(op: MatmulOp, context: CompileContext) -> int:
     return int(spread(blocks, 1, len(blocks.column_units)).crossbars.sum(axis=0).max())
 
 
-def cut_outputs(module: ModuleOp, context: CompileContext, capacity: int) -> None:
-    """Replace products that need more crossbars than `capacity` by some with fewer outputs each.
+def cut_outputs(module: ModuleOp, context: CompileContext, capacities: Mapping[str, int]) -> None:
+    """Replace products that need more crossbars than there are by some with fewer outputs each.
 
-    Their results are put side by side again. Of a family all members are cut alike.
+    `capacities` are those of some kinds of core; layers on others stay. The results are put side by
+    side again. Of a family all members are cut alike.
 
     Raises:
         DoesNotFitError: The fewest outputs that can be told apart need too many.
     """
     for family in families(module):
-        needed = crossbars_of_copy(family[0], context)
+        kind = kind_name(family[0], context.machine)
+        if kind not in capacities:
+            continue
+        needed, capacity = crossbars_of_copy(family[0], context), capacities[kind]
         if needed <= capacity:
             continue
         blocks, each = blocks_of(family[0], context), crossbars_of_unit(family[0], context)
         if each > capacity:
-            cores = context.machine.core_count
-            raise does_not_fit(needed, capacity, cores, layer_name(family[0]))
+            of = stock(context.machine)[kind]
+            raise does_not_fit(needed, capacity, of.count, layer_name(family[0]), of.told)
         units = blocks.column_units
         parts = cut(len(units), -(-len(units) // (capacity // each)))
         ranges = [(units[a][0], units[b - 1][1]) for a, b in parts]
@@ -110,6 +116,8 @@ def _replace(
         )
         part.properties["quant"] = op.properties["quant"]
         part.properties["integer"] = _sliced(integer, op, c0, c1, context)
+        if op.kind is not None:
+            part.properties["kind"] = op.kind
         block.insert_op_before(part, op)
         part.properties["tiling"] = tiling_of(
             layer_blocks(part, context.machine, integer.weight_bits)

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.cost.host import HostTiming
-from imccompiler.cost.machine import MachineTiming
+from imccompiler.cost.machine import MachineTiming, Ports
 from imccompiler.cost.network import NetworkTiming
 from imccompiler.cost.rounding import PS_PER_NS
 from imccompiler.cost.timing import CoreTiming
+from imccompiler.hardware.cores import kind_numbers
 from imccompiler.hardware.schema import Machine
 from imccompiler.passes.taskgraph import Kind, TaskGraph
 from imccompiler.passes.template import Template
@@ -56,7 +57,7 @@ class TaskTimes:
 
 
 class Durations:
-    """Times of tasks in ns; templates are measured, once each.
+    """Times of tasks in ns; templates are measured, once each on each kind of core.
 
     Args:
         machine: The machine.
@@ -65,31 +66,36 @@ class Durations:
 
     def __init__(self, machine: Machine, functions: Sequence[Function]) -> None:
         timing = MachineTiming.of(machine)
-        self._core: CoreTiming = timing.main
         self._network: NetworkTiming = timing.network
-        self._host = HostTiming.of(machine.host)
-        self._functions = functions
-        self._gap_ps = DISPATCH_PERIODS * timing.main.period_ps
+        host = HostTiming.of(machine.host)
+        self._ports = Ports.of(timing)
+        self._period_ps = timing.of_cores(lambda kind: kind.period_ps)
+        self._kind_of_core = kind_numbers(machine)
+        self._of_kind = [
+            CoreDurations(timing.kinds[name], timing.network, functions, host)
+            for name in machine.core_kinds
+        ]
 
     def of(self, graph: TaskGraph) -> TaskTimes:
         """Times of every task."""
-        own = self._of_templates(graph.templates)[graph.own_template]
+        own = self._own_ps(graph)
+        gap = DISPATCH_PERIODS * self._period_ps
         kind = graph.kind
         sender, switch, lead, request = (np.zeros(len(own), np.int64) for _ in range(4))
         filled, stores = np.flatnonzero(kind == Kind.LOAD), np.flatnonzero(kind == Kind.STORE)
         switch[stores] = own[stores]
         for number in filled.tolist():
-            code = graph.templates[graph.own_template[number]].code
+            code, core = graph.templates[graph.own_template[number]].code, graph.core[number]
             loads = np.flatnonzero(code[:, OP] == Op.LD)
             last = int(code[loads[-1], IMM])  # it is written when the memory is free
-            switch[number] = own[number] - self._core.port.write_ps(last) - self._gap_ps
-            before = int(loads[0]) * self._core.period_ps
+            switch[number] = own[number] - self._ports.write_ps(core, last) - gap[core]
+            before = int(loads[0]) * self._period_ps[core]
             request[number] = before + self._network.global_flit_ps
         for number in stores.tolist():
             code = graph.templates[graph.own_template[number]].code
             first = int(code[code[:, OP] == Op.ST][0, IMM])
             travel = self._network.flits(first) * self._network.global_flit_ps
-            request[number] = self._core.port.read_ps(first) + travel
+            request[number] = self._ports.read_ps(graph.core[number], first) + travel
         sent = np.flatnonzero(kind == Kind.MESSAGE)
         source, target = graph.peer[sent], graph.core[sent]
         sender[sent], own[sent], switch[sent] = self._messages(
@@ -113,28 +119,57 @@ class Durations:
         once it has written. The sender's switch is busy until the last piece has left it.
         `alone` is the receiver's time without any waiting.
         """
-        network, port, gap = self._network, self._core.port, self._gap_ps
-        read, write = port.read_ps(size), port.write_ps(size)
+        network, gap = self._network, DISPATCH_PERIODS * self._period_ps
+        read, write = self._ports.read_ps(source, size), self._ports.write_ps(target, size)
         travel = network.message_ps(source, target, size)
         sending = network.handshake_ps(source, target) + read
         asks = network.flit_ps(source, target)
         answers = network.flit_ps(target, source)
-        written = write + gap + SCALARS_A_PIECE * self._core.period_ps
+        written = write + gap[target] + SCALARS_A_PIECE * self._period_ps[target]
         again = np.maximum(asks, written) + answers + read + travel
         before = (pieces - 1) * again
-        rest = np.maximum(alone - pieces * (write + gap), 0)
+        rest = np.maximum(alone - pieces * (write + gap[target]), 0)
         left = before + sending + travel
-        return before + sending + gap, left + write + gap + rest, left
+        return before + sending + gap[source], left + write + gap[target] + rest, left
 
-    def _of_templates(self, templates: Sequence[Template]) -> NDArray[np.int64]:
-        """Times of templates alone on their core."""
-        return np.array(
-            [
-                self._span(t.code.tolist(), 0, len(t.code), [8, 8], t.group_crossbars)
-                for t in templates
-            ],
-            np.int64,
-        )
+    def _own_ps(self, graph: TaskGraph) -> NDArray[np.int64]:
+        """Times of tasks alone on their core; each template is measured once on each kind."""
+        pairs, form = on_kinds(graph, self._kind_of_core[graph.core], graph.own_template)
+        spans = [self._of_kind[kind].template_ps(graph.templates[t]) for kind, t in pairs]
+        return np.array(spans, np.int64)[form]
+
+
+def on_kinds(
+    graph: TaskGraph, kind: NDArray[np.int64], template: NDArray[np.int64]
+) -> tuple[list[tuple[int, int]], NDArray[np.int64]]:
+    """The distinct pairs of a kind of core and a template, and which of them each entry is."""
+    count = len(graph.templates)
+    forms = kind * count + template
+    place = np.full((int(kind.max(initial=0)) + 1) * count, -1, np.int64)
+    place[forms] = 0
+    known = np.flatnonzero(place == 0)
+    place[known] = np.arange(len(known))
+    return [divmod(each, count) for each in known.tolist()], place[forms]
+
+
+class CoreDurations:
+    """Times of templates and operations on one kind of core."""
+
+    def __init__(
+        self,
+        core: CoreTiming,
+        network: NetworkTiming,
+        functions: Sequence[Function],
+        host: HostTiming,
+    ) -> None:
+        self._core, self._network, self._functions = core, network, functions
+        self._host = host
+        self._gap_ps = DISPATCH_PERIODS * core.period_ps
+
+    def template_ps(self, template: Template) -> int:
+        """A template alone on its core."""
+        code = template.code.tolist()
+        return self._span(code, 0, len(code), [8, 8], template.group_crossbars)
 
     def _span(
         self,

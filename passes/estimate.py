@@ -14,6 +14,7 @@ from xdsl.dialects.builtin import ModuleOp
 from imccompiler.cost.area import area_mm2
 from imccompiler.cost.energy import COMPONENTS, mvm_pj, static_mw, total_pj
 from imccompiler.errors import PassError
+from imccompiler.hardware.cores import crossbar_kinds
 from imccompiler.hardware.weights import outputs_per_crossbar
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.base import CompileContext, ImcPass
@@ -116,13 +117,20 @@ def _least_products_pj(context: CompileContext, module: ModuleOp) -> float:
     """Energy of the fewest crossbar products that the multiply-accumulates allow.
 
     A product does rows * outputs multiply-accumulates at most, and costs the same if it does less.
+    Each layer is on the kind of core where that is least.
     """
     machine = context.machine
-    kind = machine.main_kind
-    products = [
-        ceil(op.macs / (kind.crossbar.rows * outputs_per_crossbar(kind, op.integer.weight_bits)))
+    layers = [
+        (op.macs, op.integer.weight_bits)
         for op in module.body.block.ops
         if isinstance(op, MatmulOp) and op.integer is not None
     ]
-    by_component = mvm_pj(kind, machine.activation_bits, np.array(products, np.int64))
-    return sum(total_pj(by_component).tolist(), 0.0)
+    least = np.full(len(layers), np.inf)
+    for kind in (machine.core_kinds[name] for name in crossbar_kinds(machine)):
+        held = {b: kind.crossbar.rows * outputs_per_crossbar(kind, b) for _, b in layers}
+        if not all(held.values()):
+            continue  # not even one weight fits a crossbar
+        products = np.array([ceil(macs / held[bits]) for macs, bits in layers], np.int64)
+        spent = total_pj(mvm_pj(kind, machine.activation_bits, products))
+        least = np.minimum(least, spent)
+    return sum(least.tolist(), 0.0)

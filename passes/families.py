@@ -15,7 +15,7 @@ def families(module: ModuleOp) -> list[list[MatmulOp]]:
     for op in module.body.block.ops:
         if isinstance(op, MatmulOp):
             bits = op.integer.weight_bits if op.integer is not None else 0
-            key = (op.weight, op.window, shape_of(op.result), bits, op.tiling)
+            key = (op.weight, op.window, shape_of(op.result), bits, op.kind, op.tiling)
             found.setdefault(key, []).append(op)
     return list(found.values())
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imccompiler.cost.machine import MachineTiming
+from imccompiler.cost.host import HostTiming
+from imccompiler.cost.machine import MachineTiming, Ports
 from imccompiler.cost.rounding import PS_PER_NS
+from imccompiler.hardware.cores import kind_numbers
 from imccompiler.hardware.schema import Machine
-from imccompiler.passes.durations import Durations, TaskTimes
+from imccompiler.passes.durations import CoreDurations, TaskTimes, on_kinds
 from imccompiler.passes.ragged import Lists
 from imccompiler.passes.taskgraph import TaskGraph
 from imccompiler.passes.template import Template
@@ -64,7 +66,9 @@ def core_loads(graph: TaskGraph, times: TaskTimes, machine: Machine) -> Loads:
     meter, cores = _Meter(machine, ()), machine.core_count
     every, sent = np.arange(len(graph)), np.flatnonzero(graph.peer >= 0)
     kept = np.flatnonzero(graph.uses_memory)
-    memory = [meter.measure(graph.templates[t]).memory for t in graph.own_template[kept].tolist()]
+    memory = [
+        meter.measure(graph.templates[t], 0).memory for t in graph.own_template[kept].tolist()
+    ]
     own, lead, none = times.own_ns, times.lead_ns, np.zeros(len(kept))
     return Loads(
         (*(f"core {c}" for c in range(cores)), MEMORY),
@@ -84,14 +88,14 @@ def unit_loads(graph: TaskGraph, machine: Machine, functions: Sequence[Function]
     product, and one instruction is decoded a period.
     """
     meter, cores = _Meter(machine, functions), machine.core_count
-    footprints = [meter.measure(template) for template in graph.templates]
-    side, side_core, task = graph.side_template, graph.side_core, graph.side_task
+    side_core, task = graph.side_core, graph.side_task
+    footprints, side = _footprints(meter, graph)
     sent = np.flatnonzero(graph.peer >= 0)
     source, target = graph.peer[sent], graph.core[sent]
     left, received, piece = meter.messages_ps(
         source, target, graph.pieces[sent], graph.piece_bytes[sent]
     )
-    through = np.array([f.through for f in footprints], np.float64)[graph.own_template]
+    through = np.array([f.through for f in footprints], np.float64)[side[: len(graph)]]
     through[sent] = piece
     units = np.array([f.units for f in footprints], np.float64).reshape(-1, len(UNITS))
     groups = Lists(
@@ -118,6 +122,12 @@ def unit_loads(graph: TaskGraph, machine: Machine, functions: Sequence[Function]
     return Loads(names, resource, tasks, work / PS_PER_NS, none, none, through / PS_PER_NS)
 
 
+def _footprints(meter: _Meter, graph: TaskGraph) -> tuple[list[_Footprint], NDArray[np.int64]]:
+    """Every template on every kind of core that runs it, and which of these each side is."""
+    pairs, form = on_kinds(graph, meter.kind_of_core[graph.side_core], graph.side_template)
+    return [meter.measure(graph.templates[number], kind) for kind, number in pairs], form
+
+
 def _name(unit: int, core: int) -> str:
     number = unit - len(UNITS)
     return f"core {core}, " + (UNITS[unit] if number < 0 else f"crossbar group {number}")
@@ -128,8 +138,14 @@ class _Meter:
 
     def __init__(self, machine: Machine, functions: Sequence[Function]) -> None:
         timing = MachineTiming.of(machine)
-        self._core, self._network = timing.main, timing.network
-        self._durations = Durations(machine, functions)
+        self._network, self._ports = timing.network, Ports.of(timing)
+        self.kind_of_core = kind_numbers(machine)
+        self._period_ps = [timing.kinds[name].period_ps for name in machine.core_kinds]
+        host = HostTiming.of(machine.host)
+        self._durations = [
+            CoreDurations(timing.kinds[name], timing.network, functions, host)
+            for name in machine.core_kinds
+        ]
 
     def messages_ps(
         self,
@@ -139,25 +155,25 @@ class _Meter:
         size: NDArray[np.int64],
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Times of messages on the sender's and on the receiver's unit, and those of one piece."""
-        network, port = self._network, self._core.port
+        network, ports = self._network, self._ports
         asks = network.flit_ps(source, target)
         answers = network.flit_ps(target, source)
-        read, travel = port.read_ps(size), network.message_ps(source, target, size)
-        received = answers + read + travel + port.write_ps(size)
+        read, travel = ports.read_ps(source, size), network.message_ps(source, target, size)
+        received = answers + read + travel + ports.write_ps(target, size)
         return pieces * (asks + answers + read), pieces * received, asks + received
 
-    def measure(self, template: Template) -> _Footprint:
-        """What a template takes; a message's transfers are left to `messages_ps`."""
+    def measure(self, template: Template, kind: int) -> _Footprint:
+        """What a template takes on a kind of core; transfers are left to `messages_ps`."""
         units = dict.fromkeys(UNITS, 0)
         groups: dict[int, int] = {}
         least: dict[int, int] = {}
         memory = 0
         for row, times, widths in _run(template.code.tolist()):
-            units["decoder"] += times * self._core.period_ps
+            units["decoder"] += times * self._period_ps[kind]
             op = row[OP]
             if op <= Op.LOOP or op in (Op.SEND, Op.RECV):
                 continue
-            ps = self._durations.operation_ps(row, list(widths), template.group_crossbars)
+            ps = self._durations[kind].operation_ps(row, list(widths), template.group_crossbars)
             least[op] = min(ps, least.get(op, ps))
             if op in MATRIX_OPS:
                 groups[row[IMM]] = groups.get(row[IMM], 0) + times * ps

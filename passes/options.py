@@ -8,12 +8,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from imccompiler.hardware.schema import Machine
+from imccompiler.hardware.cores import cores_of_kind
 from imccompiler.ir.decisions import IntegerMatmul, Replication
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.base import CompileContext
 from imccompiler.passes.blocks import LayerBlocks, layer_blocks
 from imccompiler.passes.geometry import Box, best_grid, cut
+from imccompiler.passes.kinds import kind_name
 from imccompiler.passes.spread import Sums, Works, busy_ns, spread, works_of
 
 PART_NS = 40.0
@@ -51,24 +52,39 @@ class Option:
 
 
 def layer_options(op: MatmulOp, whole: Box, context: CompileContext) -> list[Option]:
-    """All options that are worth considering, cheapest first.
+    """All options that are worth considering on the layer's kind of core, cheapest first.
 
     Raises:
         PassError: The layer cannot be cut for this machine.
     """
-    if op.integer is None or op.tiling is None:
+    if op.tiling is None:
         return []
-    machine, bits, pack = context.machine, op.integer.weight_bits, op.tiling.pack
+    return options_on(kind_name(op, context.machine), op, whole, context, op.tiling.pack)
+
+
+def options_on(
+    kind: str, op: MatmulOp, whole: Box, context: CompileContext, pack: int
+) -> list[Option]:
+    """All options that are worth considering on a kind of core, cheapest first.
+
+    `pack` is as in `layer_blocks`.
+
+    Raises:
+        PassError: The layer cannot be cut for this machine.
+    """
+    if op.integer is None:
+        return []
+    machine, bits = context.machine, op.integer.weight_bits
     cuts: list[LayerBlocks] = []
     fewest = float("inf")
     for unroll in _unrolls(op, whole):
-        blocks = layer_blocks(op, machine, bits, pack, unroll)
+        blocks = layer_blocks(op, machine, bits, pack, unroll, machine.core_kinds[kind])
         products = blocks.products / unroll  # for each output
         if products < fewest:
             fewest = products
             cuts.append(blocks)
     ways = _ways(tuple(cuts), whole)
-    return _best_options(ways, op.integer, context)
+    return _best_options(ways, op.integer, context, kind)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,20 +127,23 @@ def _ways(cuts: tuple[LayerBlocks, ...], whole: Box) -> _Ways:
     return _Ways(unroll, row_split, column_split, height, width, crossbars, largest, works)
 
 
-def _best_options(ways: _Ways, integer: IntegerMatmul, context: CompileContext) -> list[Option]:
-    """The options with these ways that no other beats."""
+def _best_options(
+    ways: _Ways, integer: IntegerMatmul, context: CompileContext, kind: str
+) -> list[Option]:
+    """The options with these ways on a kind of core that no other beats."""
     machine = context.machine
+    count = int(cores_of_kind(machine, kind).sum())
     cores = ways.row_split * ways.column_split
-    fit = np.flatnonzero(ways.largest <= machine.main_kind.crossbars)
+    fit = np.flatnonzero(ways.largest <= machine.core_kinds[kind].crossbars)
     rooms = zip(*(a[fit].tolist() for a in (ways.height, ways.width, cores)), strict=True)
-    grids = [_grids(height, width, machine.core_count // taken) for height, width, taken in rooms]
+    grids = [_grids(height, width, count // taken) for height, width, taken in rooms]
     way = np.repeat(fit, [len(found) for found in grids])
     rows, columns = np.concatenate([np.zeros((0, 2), np.int64), *grids]).T
     height, width = -(-ways.height[way] // rows), -(-ways.width[way] // columns)
     copies = rows * columns
     parts, crossbars = copies * cores[way], copies * ways.crossbars[way]
     sums = Sums.of([integer] * len(ways.unroll))
-    time = busy_ns(ways.works, way, height, width, sums, context) + PART_NS * parts
+    time = busy_ns(ways.works, way, height, width, sums, context, kind) + PART_NS * parts
     best = unbeaten(crossbars, time, parts)
     way = way[best]
     grid = zip(rows[best].tolist(), columns[best].tolist(), strict=True)
@@ -155,15 +174,15 @@ def finest_option(op: MatmulOp, whole: Box, context: CompileContext) -> Option |
     blocks = layer_blocks(op, machine, op.integer.weight_bits, op.tiling.pack)
     ways = _ways((blocks,), whole)
     cores = ways.row_split * ways.column_split
-    fit = np.flatnonzero(
-        (ways.largest <= machine.main_kind.crossbars) & (cores <= machine.core_count)
-    )
+    kind = kind_name(op, machine)
+    count = int(cores_of_kind(machine, kind).sum())
+    fit = np.flatnonzero((ways.largest <= machine.core_kinds[kind].crossbars) & (cores <= count))
     if not len(fit):
         return None
     way = fit[np.lexsort((cores[fit], ways.crossbars[fit], ways.largest[fit]))[0]]
     sums = Sums.of([op.integer] * len(ways.unroll))
     height, width = ways.height[[way]], ways.width[[way]]
-    time = busy_ns(ways.works, np.array([way]), height, width, sums, context)
+    time = busy_ns(ways.works, np.array([way]), height, width, sums, context, kind)
     return Option(
         (1, 1),
         int(ways.row_split[way]),
@@ -176,13 +195,13 @@ def finest_option(op: MatmulOp, whole: Box, context: CompileContext) -> Option |
     )
 
 
-def smallest_largest_part(blocks: LayerBlocks, machine: Machine) -> int:
-    """Crossbars of the largest part when a copy is spread over the cores as well as can be."""
+def smallest_largest_part(blocks: LayerBlocks, cores: int) -> int:
+    """Crossbars of the largest part when a copy is spread over `cores` as well as can be."""
     return min(
         int(spread(blocks, row_split, column_split).crossbars.max())
         for column_split in _splits(len(blocks.column_units))
         for row_split in _row_splits(blocks)
-        if row_split * column_split <= machine.core_count
+        if row_split * column_split <= cores
     )
 
 

@@ -14,6 +14,7 @@ from xdsl.ir import SSAValue
 
 from imccompiler.cost.places import Places
 from imccompiler.errors import DoesNotFitError, PassError
+from imccompiler.hardware.cores import of_cores
 from imccompiler.hardware.schema import Machine
 from imccompiler.ir.decisions import IntegerMatmul, Placement, Replication
 from imccompiler.ir.dialect import MatmulOp
@@ -23,6 +24,7 @@ from imccompiler.passes.build import layer_name
 from imccompiler.passes.capacity import does_not_fit, no_room
 from imccompiler.passes.families import families, share
 from imccompiler.passes.geometry import Box, Layout, cut
+from imccompiler.passes.kinds import Stock, kind_name, stock
 from imccompiler.passes.layouts import assign_layouts
 from imccompiler.passes.spread import Spread, copies_busy_ns, spread
 
@@ -80,8 +82,8 @@ class PlacePass(ImcPass):
     the place of the part's outputs in the picture, so that neighbouring layers keep the
     same region of the picture on the same core.
 
-    On entry: every `imc.matmul` has a replication. On exit: every one has a placement, and no
-    core holds more crossbars than it has.
+    On entry: every `imc.matmul` has a replication. On exit: every one has a placement on cores of
+    its kind, and no core holds more crossbars than it has.
     """
 
     name: ClassVar[str] = "place"
@@ -91,7 +93,8 @@ class PlacePass(ImcPass):
         began = time.perf_counter()
         machine = context.machine
         placed = context.analysis(PLACED, module, lambda: _place_all(context, module))
-        for family, cores in zip(families(module), placed.cores, strict=True):
+        together = [family for each in by_segment(module) for family in each]
+        for family, cores in zip(together, placed.cores, strict=True):
             if family[0].placement is None:
                 family[0].properties["placement"] = Placement(tuple(cores.tolist()))
             share(family, "placement")
@@ -127,18 +130,18 @@ def _place_all(context: CompileContext, module: ModuleOp) -> Placed:
 
 
 def by_segment(module: ModuleOp) -> list[list[list[MatmulOp]]]:
-    """The families of each segment, in the order of the segments; all if there are none."""
+    """The families of each segment, in the order of the segments; first those that have none."""
     segments: dict[int, list[list[MatmulOp]]] = {}
     for family in families(module):
         segment = family[0].segment
-        segments.setdefault(segment.number if segment is not None else 0, []).append(family)
+        segments.setdefault(segment.number if segment is not None else -1, []).append(family)
     return [segments[number] for number in sorted(segments)]
 
 
 def joined(parts: Sequence[Placed], machine: Machine) -> Placed:
     """Placements of segments one after the other."""
     cores = [cores for part in parts for cores in part.cores]
-    free = np.full(machine.core_count, machine.main_kind.crossbars, np.int64)
+    free = of_cores(machine, lambda kind: kind.crossbars)
     load = np.zeros(machine.core_count)
     for part in parts:
         np.minimum(free, part.free, out=free)
@@ -170,7 +173,8 @@ def demands_of(
         outputs.append(blocks.grouped(layouts[op.result].whole))
         integers.append(op.integer)
     grids = [r.grid for r in replications]
-    busy = copies_busy_ns(copies, outputs, grids, integers, context)
+    kinds = [kind_name(op, context.machine) for op in ops]
+    busy = copies_busy_ns(copies, outputs, grids, integers, kinds, context)
     busy = [ns * len(family) for ns, family in zip(busy, together, strict=True)]
     return [
         _demand(op, copy, _centres(whole, grid), time_ns)
@@ -187,12 +191,13 @@ def _demand(op: MatmulOp, copy: Spread, centre: NDArray[np.float64], time_ns: fl
 
 def misfit(demands: Sequence[Demand], failed: NoRoom, machine: Machine) -> DoesNotFitError:
     """Why parts cannot be placed: too few crossbars in all, or none of the cores has enough."""
-    needed = sum(int(d.crossbars.sum()) for d in demands)
-    capacity = machine.main_kind.crossbars * machine.core_count
-    if needed > capacity:
-        return does_not_fit(needed, capacity, machine.core_count)
+    kind = kind_name(failed.op, machine)
+    of = stock(machine)[kind]
+    needed = sum(int(d.crossbars.sum()) for d in demands if kind_name(d.op, machine) == kind)
+    if needed > of.crossbars:
+        return does_not_fit(needed, of.crossbars, of.count, kind=of.told)
     layer = layer_name(failed.op)
-    return no_room(layer, failed.crossbars, failed.largest_free, machine.core_count)
+    return no_room(layer, failed.crossbars, failed.largest_free, of.count, of.told)
 
 
 def place_parts(demands: Sequence[Demand], machine: Machine) -> Placed | NoRoom:
@@ -204,20 +209,28 @@ def place_parts(demands: Sequence[Demand], machine: Machine) -> Placed | NoRoom:
     Raises:
         PassError: A placement that stands asks too much of a core.
     """
-    free = np.full(machine.core_count, machine.main_kind.crossbars, np.int64)
+    free, kinds = of_cores(machine, lambda kind: kind.crossbars), stock(machine)
     segment = demands[0].op.segment if demands else None
     if segment is not None:
         free[: segment.first] = free[segment.first + segment.cores :] = 0
     load = np.zeros(machine.core_count)
-    count = machine.core_count if segment is not None else _cores_at_work(demands, machine)
+    count = machine.core_count if segment is not None else _cores_at_work(demands, machine, kinds)
     cores: list[NDArray[np.int64]] = [np.zeros(0, np.int64)] * len(demands)
     places = Places.of(machine)
     largest = [-int(d.crossbars.max()) if d.cores is None else -(1 << 30) for d in demands]
     for index in np.argsort(largest, kind="stable").tolist():
         d = demands[index]
-        found = d.cores
+        found, own = d.cores, kinds[kind_name(d.op, machine)].cores
         if found is None:
-            found = _place_layer(d, free[:count], load[:count], places)
+            room = free if len(kinds) == 1 else np.where(own, free, 0)
+            found = _place_layer(d, room[:count], load[:count], places)
+        elif not own[found].all():
+            raise PassError(
+                f"core {int(found[~own[found]][0])} is not of the layer's kind, "
+                f"{kind_name(d.op, machine)!r}",
+                where=layer_name(d.op),
+                hint="change the placement or the kind that stands",
+            )
         if isinstance(found, NoRoom):
             return found
         np.subtract.at(free, found, d.crossbars)
@@ -233,11 +246,14 @@ def place_parts(demands: Sequence[Demand], machine: Machine) -> Placed | NoRoom:
     return Placed(cores, free, load)
 
 
-def _cores_at_work(demands: Sequence[Demand], machine: Machine) -> int:
+def _cores_at_work(demands: Sequence[Demand], machine: Machine, kinds: Mapping[str, Stock]) -> int:
     """Cores of the fewest chips that have one for each part, of all chips if they have fewer."""
-    parts, per_chip = sum(len(d.crossbars) for d in demands), machine.cores_per_chip
-    chips = min(max(1, -(-parts // per_chip)), machine.package.chips)
-    return chips * per_chip
+    parts = dict.fromkeys(kinds, 0)
+    for d in demands:
+        parts[kind_name(d.op, machine)] += len(d.crossbars)
+    most = machine.package.chips
+    chips = max(-(-count * most // kinds[name].count) for name, count in parts.items())
+    return min(max(1, chips), most) * machine.cores_per_chip
 
 
 def _centres(whole: Box, grid: Sequence[int]) -> NDArray[np.float64]:

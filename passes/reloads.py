@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 
 from imccompiler.cost.rounding import PS_PER_NS
+from imccompiler.hardware.cores import cores_of_kind, of_cores
 from imccompiler.hardware.schema import Machine
 from imccompiler.ir.absent import is_absent
 from imccompiler.ir.dialect import MatmulOp
@@ -24,18 +25,18 @@ from imccompiler.passes.taskgraph import GraphBuilder, Kind, Side
 CHUNK_SHARE = 8  # weights on their way to crossbars may take this fraction of a local memory
 
 
-def reload_ns_per_crossbar(context: CompileContext) -> float:
-    """Time between crossbars in a stream of weights to all cores.
+def reload_ns_per_crossbar(context: CompileContext, kind: str) -> float:
+    """Time between crossbars in a stream of weights to all cores of a kind.
 
     All weights come through the one port of the global memory; a core also writes them into its
     local memory and programs its crossbars, which cores do side by side.
     """
-    core, network = context.times.main, context.times.network
+    core, network = context.times.kinds[kind], context.times.network
     machine = context.machine
     size = weight_bytes(core.rows * core.outputs_per_crossbar, machine.weight_bits)
     served = network.global_port.read_ps(size)
     programmed = served + core.port.write_ps(size) + core.write_crossbar_ps
-    return max(served, programmed / machine.core_count) / PS_PER_NS
+    return max(served, programmed / int(cores_of_kind(machine, kind).sum())) / PS_PER_NS
 
 
 def weight_bytes(weights: int, bits: int) -> int:
@@ -72,7 +73,8 @@ class Reloader:
         self._store = store
         self._allocate = allocate
         self._weight_bits = machine.weight_bits
-        self._chunk = machine.main_kind.local_memory.kib * 1024 // CHUNK_SHARE
+        memory = of_cores(machine, lambda kind: kind.local_memory.kib * 1024)
+        self._chunks: list[int] = (memory // CHUNK_SHARE).tolist()
         self._turning = _cores_with_turns(module)
         self._segment: dict[int, int] = {}
         self._users: dict[int, list[int]] = {}  # tasks that need what is on the core
@@ -131,12 +133,12 @@ class Reloader:
             self._last[core] = (*self._last.get(core, ()), *self._users.pop(core, ()))
             self._begun.pop(core, None)
         address = self._address(job, index, part)
-        number = 0
-        for calls in _chunks(part.calls, self._bytes, self._chunk):
+        number, most = 0, self._chunks[core]
+        for calls in _chunks(part.calls, self._bytes, most):
             size = sum(map(self._bytes, calls))
-            buffer = self._graph.buffer(core, min(size, self._chunk))
-            for begin in range(0, size, self._chunk):
-                piece = min(self._chunk, size - begin)
+            buffer = self._graph.buffer(core, min(size, most))
+            for begin in range(0, size, most):
+                piece = min(most, size - begin)
                 side = fetch(self._graph, address + begin, piece, buffer)
                 self._step(Kind.LOAD, job.layer, core, side)
             address += size

@@ -20,6 +20,7 @@ from imccompiler.passes.build import layer_name
 from imccompiler.passes.capacity import does_not_fit, no_room
 from imccompiler.passes.families import share
 from imccompiler.passes.geometry import Box, Layout
+from imccompiler.passes.kinds import kind_name, stock
 from imccompiler.passes.layouts import assign_layouts
 from imccompiler.passes.options import (
     Option,
@@ -29,7 +30,6 @@ from imccompiler.passes.options import (
 )
 from imccompiler.passes.place import (
     PLACED,
-    NoRoom,
     Placed,
     by_segment,
     demands_of,
@@ -50,8 +50,8 @@ class ReplicatePass(ImcPass):
     """Decides `replication` of every matrix product.
 
     For latency the sum of the layers' times is least, for throughput the slowest layer's, in
-    both cases exactly, over the options of each layer and within the chip's crossbars; for
-    energy every layer gets one copy. A replication that stands is kept.
+    both cases exactly, over the options of each layer and within the chip's crossbars, of each
+    kind of core by itself; for energy every layer gets one copy. A replication that stands is kept.
 
     Options:
         fill: Share of the crossbars that may be used; the rest is slack for packing cores.
@@ -73,15 +73,10 @@ class ReplicatePass(ImcPass):
         for together in by_segment(module):
             options = _options(together, layouts, context)
             segment = together[0][0].segment
-            cores = segment.cores if segment else machine.core_count
-            budget = machine.main_kind.crossbars * cores
-            least = sum(o[0].crossbars for o in options)
-            if least > budget:
-                raise does_not_fit(least, budget, cores)
-            limit = max(int(budget * self.fill), least)
             aim = "latency" if segment and objective == "throughput" else objective
+            budgets = _budgets(together, options, self.fill, machine)
             chosen, bound, placed = _choose_placeable(
-                together, options, aim, limit, layouts, context
+                together, options, aim, budgets, layouts, context
             )
             for family, option in zip(together, chosen, strict=True):
                 family[0].properties["replication"] = option.replication
@@ -104,6 +99,45 @@ class ReplicatePass(ImcPass):
         )
 
 
+@dataclass(slots=True)
+class _Budget:
+    """Crossbars that layers on one kind of core may take.
+
+    Attributes:
+        layers: Their numbers among the layers that are on the chip together.
+        least: With one copy of each.
+        limit: At most.
+    """
+
+    layers: list[int]
+    least: int
+    limit: int
+
+
+def _budgets(
+    together: Sequence[Sequence[MatmulOp]],
+    options: Sequence[Sequence[Option]],
+    fill: float,
+    machine: Machine,
+) -> dict[str, _Budget]:
+    """The budget of each kind of core that layers stand on.
+
+    Raises:
+        DoesNotFitError: One copy of each is too much for a kind.
+    """
+    layers: dict[str, list[int]] = {}
+    for index, family in enumerate(together):
+        layers.setdefault(kind_name(family[0], machine), []).append(index)
+    kinds, budgets = stock(machine), dict[str, _Budget]()
+    for name, mine in layers.items():
+        of = kinds[name].within(together[0][0].segment)
+        least = sum(options[index][0].crossbars for index in mine)
+        if least > of.crossbars:
+            raise does_not_fit(least, of.crossbars, of.count, kind=of.told)
+        budgets[name] = _Budget(mine, least, max(int(of.crossbars * fill), least))
+    return budgets
+
+
 def _options(
     together: Sequence[Sequence[MatmulOp]],
     layouts: Mapping[SSAValue, Layout],
@@ -123,7 +157,9 @@ def _options(
         if not found:
             raise _no_cut(op, context.machine)
         if len(family) > 1 or op.segment is not None:
-            load_ns = reload_ns_per_crossbar(context) if op.segment is not None else 0.0
+            load_ns = 0.0
+            if op.segment is not None:
+                load_ns = reload_ns_per_crossbar(context, kind_name(op, context.machine))
             found = [
                 replace(o, time_ns=o.time_ns * len(family) + o.crossbars * load_ns) for o in found
             ]
@@ -146,66 +182,73 @@ def _no_cut(op: MatmulOp, machine: Machine) -> DoesNotFitError:
     if op.integer is None or op.tiling is None:
         raise PassError("has no tiling", where=layer_name(op), hint="run `partition`")
     blocks = layer_blocks(op, machine, op.integer.weight_bits, op.tiling.pack)
-    needed = int(spread(blocks, 1, 1).crossbars.sum())
-    capacity = machine.main_kind.crossbars * machine.core_count
-    if needed > capacity:
-        return does_not_fit(needed, capacity, machine.core_count)
-    part = smallest_largest_part(blocks, machine)
-    return no_room(layer_name(op), part, machine.main_kind.crossbars, machine.core_count)
+    needed, of = int(spread(blocks, 1, 1).crossbars.sum()), stock(machine)[kind_name(op, machine)]
+    if needed > of.crossbars:
+        return does_not_fit(needed, of.crossbars, of.count, kind=of.told)
+    part = smallest_largest_part(blocks, of.count)
+    return no_room(layer_name(op), part, of.kind.crossbars, of.count, of.told)
 
 
 def _choose_placeable(
     together: Sequence[Sequence[MatmulOp]],
     options: Sequence[Sequence[Option]],
     objective: str,
-    limit: int,
+    budgets: Mapping[str, _Budget],
     layouts: Mapping[SSAValue, Layout],
     context: CompileContext,
 ) -> tuple[list[Option], float, Placed]:
     """The best choice that packing onto cores also finds room for, its bound, and that packing.
 
-    The limit is lowered until there is one; the bound stays that of the first limit.
-    """
-    machine = context.machine
-    least = sum(o[0].crossbars for o in options)
-    first_bound: float | None = None
-    while True:
-        chosen, bound = choose(options, limit, objective)
-        first_bound = bound if first_bound is None else first_bound
-        wanted = demands_of(together, [o.replication for o in chosen], layouts, context)
-        placed = place_parts(wanted, machine)
-        if isinstance(placed, Placed):
-            return chosen, first_bound, placed
-        if limit <= least:
-            return _finest(together, layouts, context, first_bound)
-        limit = max(least, min(limit - 1, int(limit * LIMIT_STEP)))
-
-
-def _finest(
-    together: Sequence[Sequence[MatmulOp]],
-    layouts: Mapping[SSAValue, Layout],
-    context: CompileContext,
-    bound: float,
-) -> tuple[list[Option], float, Placed]:
-    """One copy of each layer in parts as small as can be, which pack best.
+    Each kind of core is chosen for by itself. The limit of one that finds no room is lowered until
+    there is some; in the end its layers get one copy each in parts as small as can be, which pack
+    best. The bound stays that of the first limits.
 
     Raises:
         DoesNotFitError: Even these cannot be packed onto the cores.
     """
-    chosen: list[Option] = []
-    for family in together:
-        op = family[0]
-        whole = layouts[op.result].whole
-        standing = op.replication is not None
-        found = _standing(op, whole, context) if standing else finest_option(op, whole, context)
-        if found is None:
-            raise _no_cut(op, context.machine)
-        chosen.append(found)
-    wanted = demands_of(together, [o.replication for o in chosen], layouts, context)
-    placed = place_parts(wanted, context.machine)
-    if isinstance(placed, NoRoom):
-        raise misfit(wanted, placed, context.machine)
-    return chosen, bound, placed
+    machine = context.machine
+    chosen, bounds = [each[0] for each in options], list[float]()
+    for budget in budgets.values():
+        bounds.append(_choose_within(budget, options, objective, chosen))
+    bound = max(bounds, default=0.0) if objective == "throughput" else sum(bounds)
+    finest: set[str] = set()
+    while True:
+        wanted = demands_of(together, [o.replication for o in chosen], layouts, context)
+        placed = place_parts(wanted, machine)
+        if isinstance(placed, Placed):
+            return chosen, bound, placed
+        kind = kind_name(placed.op, machine)
+        budget = budgets[kind]
+        if budget.limit > budget.least:
+            lower = min(budget.limit - 1, int(budget.limit * LIMIT_STEP))
+            budget.limit = max(budget.least, lower)
+            _choose_within(budget, options, objective, chosen)
+        elif kind in finest:
+            raise misfit(wanted, placed, machine)
+        else:
+            finest.add(kind)
+            for index in budget.layers:
+                chosen[index] = _finest(together[index][0], layouts, context)
+
+
+def _choose_within(
+    budget: _Budget, options: Sequence[Sequence[Option]], objective: str, chosen: list[Option]
+) -> float:
+    """Choose for the layers of a budget; returns the bound."""
+    found, bound = choose([options[index] for index in budget.layers], budget.limit, objective)
+    for index, option in zip(budget.layers, found, strict=True):
+        chosen[index] = option
+    return bound
+
+
+def _finest(op: MatmulOp, layouts: Mapping[SSAValue, Layout], context: CompileContext) -> Option:
+    """One copy of a layer in parts as small as can be."""
+    whole = layouts[op.result].whole
+    standing = op.replication is not None
+    found = _standing(op, whole, context) if standing else finest_option(op, whole, context)
+    if found is None:
+        raise _no_cut(op, context.machine)
+    return found
 
 
 def choose(
@@ -342,7 +385,7 @@ def _standing(op: MatmulOp, whole: Box, context: CompileContext) -> Option:
         raise PassError(
             f"a width of {whole.width} cannot be unrolled by {r.unroll}", where=layer_name(op)
         )
-    copy = spread(blocks, r.row_split, r.column_split)
+    copy, kind = spread(blocks, r.row_split, r.column_split), kind_name(op, context.machine)
     if r.grid[0] * r.grid[1] != r.copies or copy.crossbars.shape != (r.row_split, r.column_split):
         raise PassError(f"{r} does not suit the layer", where=layer_name(op))
     return Option(
@@ -353,5 +396,5 @@ def _standing(op: MatmulOp, whole: Box, context: CompileContext) -> Option:
         r.copies * int(copy.crossbars.sum()),
         r.copies * copy.crossbars.size,
         int(copy.crossbars.max()),
-        copies_busy_ns([copy], [blocks.grouped(whole)], [r.grid], [op.integer], context)[0],
+        copies_busy_ns([copy], [blocks.grouped(whole)], [r.grid], [op.integer], [kind], context)[0],
     )

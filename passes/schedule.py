@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 
 from imccompiler.errors import DoesNotFitError, PassError
+from imccompiler.hardware.cores import of_cores
 from imccompiler.ir.decisions import Grain, Order
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.base import CompileContext, ImcPass, SolverRecord
@@ -172,7 +173,7 @@ def planned_bound(context: CompileContext, module: ModuleOp) -> Bound:
     def compute() -> Bound:
         built, machine = build(context, module), context.machine
         times = _times(context, module, built)
-        if machine.main_kind.rob_size == 1:
+        if (of_cores(machine, lambda kind: kind.rob_size) == 1).all():
             return serial_bound(built.graph, times, core_loads(built.graph, times, machine))
         return overlapping_bound(built.graph, unit_loads(built.graph, machine, built.functions))
 

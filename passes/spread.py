@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imccompiler.cost.machine import MachineTiming
+from imccompiler.cost.network import NetworkTiming
 from imccompiler.cost.rounding import PS_PER_NS
+from imccompiler.cost.timing import CoreTiming
 from imccompiler.ir.decisions import IntegerMatmul
 from imccompiler.passes.base import CompileContext
 from imccompiler.passes.blocks import (
@@ -148,6 +149,7 @@ def busy_ns(
     width: Ints,
     sums: Sums,
     context: CompileContext,
+    kind: str,
 ) -> NDArray[np.float64]:
     """Busy time of parts for one image: windows, row-block sums, completion, input, partial sums.
 
@@ -158,8 +160,9 @@ def busy_ns(
         width: The same.
         sums: Widths of sums, for each of `works`.
         context: Of the compilation.
+        kind: Of the cores that the parts stand on.
     """
-    times, core = context.times, context.times.main
+    network, core = context.times.network, context.times.kinds[kind]
     work = Work(*(values[of] for values in works.work))
     accumulator, product = (-(-bits[of] // 8) for bits in sums)
     code = byte_width(context.machine.activation_bits)
@@ -167,30 +170,32 @@ def busy_ns(
     elements = positions * work.columns
     own = -(-elements // work.row_split)
     add = core.vector_ps(own, 2, own * accumulator, own * accumulator)
-    total = positions * _window_ps(works, sums.accumulator_bits, context)[of] + add
+    total = positions * _window_ps(works, sums.accumulator_bits, context, kind)[of] + add
     total += (work.planes - 1) * core.vector_ps(
         elements, 2, elements * accumulator, elements * accumulator
     )
     total += core.vector_ps(own, 2, own * accumulator, own * product)
     total += core.vector_ps(own, 2, own * product, own * code)
-    total += _input_ps(work, height, width, times)
-    send, receive = _message_ps(own * accumulator, times)
+    total += _input_ps(work, height, width, core, network)
+    send, receive = _message_ps(own * accumulator, core, network)
     total += EXCHANGE_WEIGHT * (work.row_split - 1) * (send + receive + add)
     return total / PS_PER_NS
 
 
-def _window_ps(works: Works, accumulator_bits: Ints, context: CompileContext) -> Ints:
+def _window_ps(works: Works, accumulator_bits: Ints, context: CompileContext, kind: str) -> Ints:
     """Time to gather and multiply one window: as many products at once as a core has in flight."""
-    core, machine = context.times.main, context.machine
+    core, machine = context.times.kinds[kind], context.machine
     owner, rows, columns, count = works.products
     taken = core.mvmul_ps(machine.activation_bits, columns, accumulator_bits[owner], rows)
-    in_flight = np.minimum(machine.main_kind.rob_size, np.add.reduceat(count, works.first))
+    in_flight = np.minimum(machine.core_kinds[kind].rob_size, np.add.reduceat(count, works.first))
     share = np.add.reduceat(count * taken, works.first) // in_flight
     products = np.maximum(np.maximum.reduceat(taken, works.first), share)
     return products + core.lmv_ps(works.work.gathered)
 
 
-def _input_ps(work: Work, height: Ints, width: Ints, times: MachineTiming) -> Ints:
+def _input_ps(
+    work: Work, height: Ints, width: Ints, core: CoreTiming, network: NetworkTiming
+) -> Ints:
     """Time to send and receive the input of tiles.
 
     If the input lies in tiles that make it as this tile's outputs lie to the window, a reach of r
@@ -202,13 +207,12 @@ def _input_ps(work: Work, height: Ints, width: Ints, times: MachineTiming) -> In
     met = -(-(columns - 1) // (width * work.stride_x)) + 1
     across = np.minimum(columns, met)
     row_bytes = -(-columns // across) * work.channels
-    send, receive = _message_ps(row_bytes, times)
+    send, receive = _message_ps(row_bytes, core, network)
     return EXCHANGE_WEIGHT * rows * across * (send + receive)
 
 
-def _message_ps(size: Ints, times: MachineTiming) -> tuple[Ints, Ints]:
-    """Time of messages between two cores: for their sender and for their receiver."""
-    core, network = times.main, times.network
+def _message_ps(size: Ints, core: CoreTiming, network: NetworkTiming) -> tuple[Ints, Ints]:
+    """Time of messages between two cores of a kind: for their sender and for their receiver."""
     flit = network.mean_flit_ps
     send = 2 * flit + core.port.read_ps(size)
     return send, send + network.flits(size) * flit + core.port.write_ps(size)
@@ -219,6 +223,7 @@ def copies_busy_ns(
     outputs: Sequence[Box],
     grids: Sequence[Sequence[int]],
     integers: Sequence[IntegerMatmul],
+    kinds: Sequence[str],
     context: CompileContext,
 ) -> list[float]:
     """Busy time of the busiest part of each layer for one image.
@@ -228,13 +233,17 @@ def copies_busy_ns(
         outputs: The layers' outputs as the windows see them.
         grids: Copies along the outputs' rows and columns.
         integers: The layers' integer forms.
+        kinds: Of the cores that the layers stand on.
         context: Of the compilation.
     """
     tiles = [
         (-(-whole.height // rows), -(-whole.width // columns))
         for whole, (rows, columns) in zip(outputs, grids, strict=True)
     ]
-    each = np.arange(len(copies))
     height, width = np.array(tiles, np.int64).reshape(-1, 2).T
-    works = works_of(copies, tiles)
-    return busy_ns(works, each, height, width, Sums.of(integers), context).tolist()
+    works, sums, names = works_of(copies, tiles), Sums.of(integers), np.array(kinds)
+    busy = np.zeros(len(copies))
+    for kind in dict.fromkeys(kinds):
+        each = np.flatnonzero(names == kind)
+        busy[each] = busy_ns(works, each, height[each], width[each], sums, context, kind)
+    return busy.tolist()

@@ -11,10 +11,12 @@ from xdsl.dialects.builtin import ModuleOp
 from imccompiler.compiler.arrays import Arrays
 from imccompiler.compiler.runtime import difference, run_onnx, sqnr_db
 from imccompiler.errors import InternalError, PassError, ProgramError
+from imccompiler.hardware.cores import of_cores
 from imccompiler.hardware.schema import Machine
 from imccompiler.passes.base import CompileContext
 from imccompiler.passes.calibration import Calibration, calibration_inputs
 from imccompiler.program.artifact import Program
+from imccompiler.program.tiles import CORE
 from imccompiler.report.schema import Check
 
 
@@ -84,10 +86,17 @@ def _sample(module: ModuleOp, context: CompileContext) -> Arrays:
 
 
 def _adc_bits(program: Program, machine: Machine) -> tuple[int | None, int | None]:
-    """Converter bits that the program needs to be exact, and that the machine has."""
+    """Converter bits that the program needs to be exact, and that the machine has.
+
+    Of several kinds of analog crossbar those that lack most.
+    """
     from imccompiler.simulator.crossbars import adc_bits_of_groups  # noqa: PLC0415
 
-    crossbar = machine.main_kind.crossbar
-    if crossbar.digital or not len(program.groups):
+    core = program.groups[:, CORE]
+    analog = np.flatnonzero(~of_cores(machine, lambda kind: kind.crossbar.digital)[core])
+    if not len(analog):
         return None, None
-    return int(adc_bits_of_groups(program, machine).max()), crossbar.adc.bits
+    needed = adc_bits_of_groups(program, machine)[analog]
+    available = of_cores(machine, lambda kind: kind.crossbar.adc.bits)[core[analog]]
+    worst = int((needed - available).argmax())
+    return int(needed[worst]), int(available[worst])

@@ -26,6 +26,7 @@ from imccompiler.ir.dialect import DigitalOp, DynamicMatmulOp, InputOp, MatmulOp
 
 DECISIONS: dict[str, type[Decision]] = {
     "quant": d.Quant,
+    "kind": d.Kind,
     "tiling": d.Tiling,
     "replication": d.Replication,
     "placement": d.Placement,

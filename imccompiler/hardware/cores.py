@@ -19,6 +19,20 @@ def kind_numbers(machine: Machine) -> NDArray[np.int64]:
     return np.tile(of_chip, machine.package.chips)
 
 
+def crossbar_kinds(machine: Machine) -> tuple[str, ...]:
+    """Kinds of core that have crossbars, in the order of the mesh, so the main kind first.
+
+    The first kind of core if none has crossbars.
+    """
+    names = dict.fromkeys(cores.kind for cores in machine.chip.cores)
+    return tuple(n for n in names if machine.core_kinds[n].crossbars) or (next(iter(names)),)
+
+
+def cores_of_kind(machine: Machine, name: str) -> NDArray[np.bool_]:
+    """Whether each core is of a kind, shape (cores,)."""
+    return kind_numbers(machine) == list(machine.core_kinds).index(name)
+
+
 def of_cores(machine: Machine, value: Callable[[CoreKind], Any]) -> NDArray[Any]:
     """A number (or row of numbers) of each core's kind, shape (cores, ...)."""
     values = np.array([value(kind) for kind in machine.core_kinds.values()])

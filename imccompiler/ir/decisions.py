@@ -96,6 +96,17 @@ class IntegerMatmul(Decision):
 
 
 @dataclass(frozen=True)
+class Kind(Decision):
+    """The kind of core that a layer stands on, where the machine has several with crossbars.
+
+    `cores` is a key of the machine's `core_kinds`.
+    """
+
+    name: ClassVar[str] = "imc.kind"
+    cores: str
+
+
+@dataclass(frozen=True)
 class Tiling(Decision):
     """How a weight matrix is cut: row blocks x column blocks x bit slices.
 
@@ -200,6 +211,7 @@ ALL = (
     Quant,
     WeightCodes,
     IntegerMatmul,
+    Kind,
     Tiling,
     Segment,
     Replication,

@@ -96,6 +96,7 @@ class MatmulOp(IRDLOperation):
     quant = opt_prop_def(d.Quant)
     codes = opt_prop_def(d.WeightCodes)
     integer = opt_prop_def(d.IntegerMatmul)
+    kind = opt_prop_def(d.Kind)
     tiling = opt_prop_def(d.Tiling)
     segment = opt_prop_def(d.Segment)
     replication = opt_prop_def(d.Replication)

@@ -19,14 +19,14 @@ from imccompiler.ir.decision import Decision
 from imccompiler.ir.dialect import DigitalOp, DynamicMatmulOp, MatmulOp
 from imccompiler.ir.types import shape_of
 from imccompiler.passes.build import layer_name
+from imccompiler.passes.kinds import kind_of
 from imccompiler.program.artifact import GROUP_COLUMNS, TILE_COLUMNS, Program
 from imccompiler.program.isa import IMM, LAYER, OP, Op
 from imccompiler.program.tiles import written_groups
 from imccompiler.report.schema import Crossbars, Layer
-from imccompiler.simulator.cells import CellScheme
 
 _CORE, _CROSSBAR, _MATRIX = (TILE_COLUMNS.index(n) for n in ("core", "crossbar", "matrix"))
-_SHOWN = ("quant", "tiling", "segment", "replication", "placement", "grain")
+_SHOWN = ("quant", "kind", "tiling", "segment", "replication", "placement", "grain")
 
 
 def layers(
@@ -51,9 +51,10 @@ def crossbar_use(module: ModuleOp, program: Program, machine: Machine) -> Crossb
     used = np.unique(places, axis=0)
     loaded = np.unique(np.column_stack([_segments(module, program), places]), axis=0)
     cells = of_cores(machine, lambda kind: kind.crossbar.rows * kind.crossbar.columns)
-    scheme = CellScheme.of(machine.main_kind, program.weight_bits)
-    weights = sum(
-        prod(shape_of(op.weight)) * (op.replication.copies if op.replication else 1)
+    filled = sum(
+        prod(shape_of(op.weight))
+        * (op.replication.copies if op.replication else 1)
+        * kind_of(op, machine).columns_per_weight(program.weight_bits)
         for op in module.body.block.ops
         if isinstance(op, MatmulOp)
     )
@@ -64,7 +65,7 @@ def crossbar_use(module: ModuleOp, program: Program, machine: Machine) -> Crossb
         counting=machine.crossbar_count,
         used=len(used),
         available=int(of_cores(machine, lambda kind: kind.crossbars).sum()),
-        cell_utilisation=weights * scheme.columns_per_weight / held if held else 0.0,
+        cell_utilisation=filled / held if held else 0.0,
         segments=len(np.unique(loaded[:, 0])) if len(loaded) else 1,
         writes_per_image=writes,
         images_until_worn=endurance / writes if endurance and writes else None,
