@@ -94,9 +94,9 @@ def _reference(source: str | bytes) -> tuple[list[str], dict[str, Any], Run]:
 
     new_ops: Any = qonnx_operators()
     evaluator = ReferenceEvaluator(source, new_ops=new_ops)
-    kinds = zip(evaluator.input_names, evaluator.input_types, strict=True)
+    kinds: Any = zip(evaluator.input_names, evaluator.input_types or (), strict=True)
     types = {n: helper.tensor_dtype_to_np_dtype(k.tensor_type.elem_type) for n, k in kinds}
-    names = list(evaluator.output_names)
+    names = [str(name) for name in evaluator.output_names]
     return names, types, lambda feed: [np.asarray(v) for v in evaluator.run(names, feed)]
 
 

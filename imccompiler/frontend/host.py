@@ -32,11 +32,16 @@ def needs_host(b: ModuleBuilder, node: Node) -> bool:
     """Whether the vector unit cannot do what a node of ONNX's own domain asks for."""
     if node.op_type in LOWERED:
         return False
-    if not is_supported(node.op_type) or _has_moving_parameters(b, node):
-        return True
     first = b.info(node.input(0), node) if node.input(0) else None
-    if first is not None and first.dtype.kind in "iu" and node.op_type in INTEGERS_DIFFER:
+    integers = first is not None and first.dtype.kind in "iu"
+    if not is_supported(node.op_type) or (integers and node.op_type in INTEGERS_DIFFER):
         return True
+    return _has_moving_parameters(b, node) or _is_odd(b, node)
+
+
+def _is_odd(b: ModuleBuilder, node: Node) -> bool:
+    """Whether a mode is asked for that the vector unit does not have."""
+    first = b.info(node.input(0), node) if node.input(0) else None
     match node.op_type:
         case "Resize":
             return _resizes_oddly(node)

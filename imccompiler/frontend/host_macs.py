@@ -27,8 +27,8 @@ def host_macs(op: DigitalOp) -> int:
         return math.prod(shapes[0]) * math.prod(shapes[1][1:])
     if name in MATRICES:
         turned = attributes.get("transA", 0)
-        inner = shapes[0][-2] if turned and len(shapes[0]) > 1 else shapes[0][-1]
-        return math.prod(result) * inner
+        first = [*shapes[0]] or [1]
+        return math.prod(result) * (first[-2] if turned and len(first) > 1 else first[-1])
     if name == "Einsum":
         return _einsum(str(attributes["equation"]), shapes)
     return 0

@@ -40,8 +40,11 @@ IMPORT: Mapping[str, str] = {
     **dict.fromkeys(("Constant", "Shape", "Size"), "a constant"),
     **dict.fromkeys(("Dropout", "Identity"), "nothing; the mask of a Dropout on the host"),
     **dict.fromkeys(
-        ("ConcatFromSequence", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase")
-        + ("SequenceInsert", "SequenceLength", "SequenceMap", "SplitToSequence"),
+        (
+            *("ConcatFromSequence", "SequenceAt", "SequenceConstruct", "SequenceEmpty"),
+            *("SequenceErase", "SequenceInsert", "SequenceLength", "SequenceMap"),
+            "SplitToSequence",
+        ),
         "followed as long as the sequence is one of known length",
     ),
     **dict.fromkeys(
@@ -70,14 +73,19 @@ def place_of(op_type: str) -> tuple[Place, str]:
         return "crossbars", CROSSBARS[op_type]
     if op_type in IMPORT:
         return "import", IMPORT[op_type]
-    if op_type in RANDOM:
-        return "refused", "its results are random"
-    if op_type in STRINGS:
-        return "refused", "tensors of strings have no codes"
     if op_type == "Compress":
         return "host", "with a constant condition; else refused"
-    if op_type in DATA_DEPENDENT | SIZED_BY_DATA:
-        return "refused", "the size of its result depends on data; of constants it is a constant"
+    refused = (
+        (RANDOM, "its results are random"),
+        (STRINGS, "tensors of strings have no codes"),
+        (
+            DATA_DEPENDENT | SIZED_BY_DATA,
+            "the size of its result depends on data; of constants it is a constant",
+        ),
+    )
+    for names, why in refused:
+        if op_type in names:
+            return "refused", why
     here = is_supported(op_type) or op_type in LOWERED
     return "vector unit" if here else "host", NOTES.get(op_type, "")
 

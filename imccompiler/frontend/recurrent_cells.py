@@ -112,15 +112,11 @@ class Gates:
         return self.binary("Sub", one, x, part)
 
     def _times(self, x: SSAValue, factor: float, part: str) -> SSAValue:
-        constant = self.b.weight(
-            f"{self.node.name}.{self.at}.{part}", np.float32(factor).reshape(())
-        )
+        constant = self.b.weight(f"{self.node.name}.{self.at}.{part}", np.array(factor, np.float32))
         return self.binary("Mul", x, constant, part)
 
     def _plus(self, x: SSAValue, addend: float, part: str) -> SSAValue:
-        constant = self.b.weight(
-            f"{self.node.name}.{self.at}.{part}", np.float32(addend).reshape(())
-        )
+        constant = self.b.weight(f"{self.node.name}.{self.at}.{part}", np.array(addend, np.float32))
         return self.binary("Add", x, constant, part)
 
 

@@ -74,7 +74,7 @@ def integer_form(
     quants = with_absent(attributes, quants)
     coded = [q for q in quants if q is not None]
     data_only = len(coded) == len(quants)
-    if not coded or on_host(attributes):
+    if not coded or on_host(op_type):
         return "function"
     if op_type in {"Add", "Sub"}:
         return "add" if data_only and len(coded) == 2 and shapes[0] == shapes[1] else "function"

@@ -164,7 +164,8 @@ def _attribute(domain: str, op_type: str, version: int, name: str, value: Any) -
     kind: int | None = None
     if defs.has(op_type, version, domain):
         known = defs.get_schema(op_type, version, domain).attributes.get(name)
-        kind = None if known is None else int(known.type.value)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        kind_of: Any = None if known is None else known.type
+        kind = None if kind_of is None else int(kind_of.value)
     if kind is None and value == ():
         kind = 7  # AttributeProto.INTS: an empty list does not say its type
     plain = list(value) if isinstance(value, tuple) else value
