@@ -29,7 +29,7 @@ def download(folder: Path) -> list[Path]:
     Raises:
         SystemExit: pip cannot fetch a wheel, or its hash is another.
     """
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    pip = [sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check"]
     options = ["--no-deps", "--require-hashes", "--platform", PLATFORM, "--python-version", "3.11"]
     done = subprocess.run([*pip, *options, "-r", REQUIREMENTS, "-d", folder], check=False)
     if done.returncode:
