@@ -1,11 +1,13 @@
 """Which kind of core each layer stands on, where a machine has several with crossbars.
 
-Each layer has options on each kind: copies and splits with their crossbars and their time, as
-`replicate` has them, or one copy with its energy. Crossbars of a kind have a price, the same for
-all layers; a layer takes the option of least cost plus price. Prices begin at zero and rise until
-no kind is asked for more than it has: Lagrangian relaxation of the choice of least total cost
-within the crossbars of every kind (Fisher, Management Science 27(1), 1981). So a layer is on the
-kind that does it best, unless others gain more from the crossbars that it would take there.
+Each layer has offers on each kind: copies and splits with their crossbars and their time, as
+`replicate` has them, or one copy with its energy. One offer a layer is taken, so that the sum of
+costs is least within the crossbars of every kind: by dynamic programming where that is quick, else
+by Lagrangian relaxation (Fisher, Management Science 27(1), 1981). There crossbars of a kind have a
+price, the same for all layers, a layer takes the offer of least cost plus price, and prices rise
+and fall with what is asked of a kind. At each, layers give up what is too much where they lose
+least, and what is left goes to those who gain most. So a layer is on the kind that does it best,
+unless others gain more from the crossbars there.
 
 For throughput the slowest layer counts first: the least time is bisected that each layer can keep,
 and offers that take longer are left out. A network that is larger than the chip gets its weights in
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +29,7 @@ from xdsl.dialects.builtin import ModuleOp
 from imccompiler.cost.energy import mvmul_pj, total_pj
 from imccompiler.errors import DoesNotFitError
 from imccompiler.hardware.weights import outputs_per_crossbar
+from imccompiler.ir.decisions import Replication
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.base import CompileContext
 from imccompiler.passes.blocks import LayerBlocks, layer_blocks
@@ -40,10 +44,11 @@ from imccompiler.passes.spread import copies_busy_ns, spread
 
 FILLS = (0.97, 1.0)
 """Shares of a kind's crossbars that layers may take: that of `replicate`, then all."""
-ROUNDS = 24  # in which prices rise in turn
-LEAST_PRICE = 1e-6  # above none, in costs a crossbar
-STEPS = 40  # of a bisection
-UNEQUAL = 1e-3  # what the last layer pays more than the first
+EXACT = 5e7  # offers times states that dynamic programming may take, about 0.2 s
+TURNS = 24  # in which prices change
+ASKED = (0.25, 4.0)  # the largest changes in one turn
+SLOWER = 4  # turns after which changes are half as large
+UNEQUAL = 0.02  # what the last layer pays more than the first
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -95,16 +100,9 @@ def _offers(
     op = family[0]
     able = [index for index, of in enumerate(kinds) if _suits(op, of, context)]
     found = [o for i in able for o in _offers_of(i, kinds[i], op, whole, context)]
-    fitting = [o for o in found if o.crossbars <= kinds[o.kind].crossbars]
-    if not fitting:  # where cells can be rewritten, `segment` cuts the layer
-        fitting = [
-            Offer(i, int(spread(_blocks(op, kinds[i], context), 1, 1).crossbars.sum()), 0.0)
-            for i in able
-            if kinds[i].kind.cell.rewritable
-        ]
-    if not fitting:
+    if not found:
         raise _fits_none(op, [kinds[i] for i in able] or list(kinds), context)
-    return [o._replace(cost=o.cost * len(family)) for o in fitting]
+    return [o._replace(cost=o.cost * len(family)) for o in found]
 
 
 def _suits(op: MatmulOp, of: Stock, context: CompileContext) -> bool:
@@ -131,40 +129,50 @@ def _blocks(op: MatmulOp, of: Stock, context: CompileContext, unroll: int = 1) -
 def _offers_of(
     index: int, of: Stock, op: MatmulOp, whole: Box, context: CompileContext
 ) -> list[Offer]:
-    """What a kind of core offers to a layer; nothing if it has no room for a part of it."""
-    pack = op.tiling.pack if op.tiling is not None else 0
-    options = options_on(of.name, op, whole, context, pack)
+    """What a kind of core offers to a layer; nothing if it has no room for a part of it.
+
+    A copy that is larger than all its crossbars is one that `segment` cuts, if it can.
+    """
     if op.replication is not None:
         return _standing(index, of, op, whole, context)
+    pack = op.tiling.pack if op.tiling is not None else 0
+    options = options_on(of.name, op, whole, context, pack)
+    offers = [Offer(index, o.crossbars, o.time_ns) for o in options]
     if context.objective == "energy":
-        return [
-            Offer(index, o.crossbars, _energy_pj(op, of, whole, o.unroll, context))
-            for o in options[:1]
-        ]
-    return [Offer(index, o.crossbars, o.time_ns) for o in options]
+        energy_pj = [_energy_pj(op, of, whole, o.unroll, context) for o in options[:1]]
+        offers = [o._replace(cost=pj) for o, pj in zip(offers, energy_pj, strict=False)]
+    fitting = [o for o in offers if o.crossbars <= of.crossbars]
+    if fitting or not of.kind.cell.rewritable or op.window.groups > 1:
+        return fitting
+    return [_replicated(index, of, op, whole, Replication(1), context)]
 
 
 def _standing(
     index: int, of: Stock, op: MatmulOp, whole: Box, context: CompileContext
 ) -> list[Offer]:
-    """What a replication that stands amounts to on a kind of core."""
-    r, integer = op.replication, op.integer
-    if r is None or integer is None:
+    """What a replication that stands amounts to on a kind of core, if it is one there."""
+    r = op.replication
+    if r is None:
         return []
+    copy = spread(_blocks(op, of, context, r.unroll), r.row_split, r.column_split)
+    fits = copy.crossbars.shape == (r.row_split, r.column_split)
+    if not fits or copy.crossbars.max() > of.kind.crossbars:
+        return []
+    return [_replicated(index, of, op, whole, r, context)]
+
+
+def _replicated(
+    index: int, of: Stock, op: MatmulOp, whole: Box, r: Replication, context: CompileContext
+) -> Offer:
+    """A replication on a kind of core."""
     blocks = _blocks(op, of, context, r.unroll)
     copy = spread(blocks, r.row_split, r.column_split)
-    if copy.crossbars.shape != (r.row_split, r.column_split):
-        return []
-    if copy.crossbars.max() > of.kind.crossbars:
-        return []
     crossbars = r.copies * int(copy.crossbars.sum())
     if context.objective == "energy":
-        return [Offer(index, crossbars, _energy_pj(op, of, whole, r.unroll, context))]
-    outputs = [blocks.grouped(whole)]
-    return [
-        Offer(index, crossbars, time_ns)
-        for time_ns in copies_busy_ns([copy], outputs, [r.grid], [integer], [of.name], context)
-    ]
+        return Offer(index, crossbars, _energy_pj(op, of, whole, r.unroll, context))
+    outputs, integers = [blocks.grouped(whole)], [op.integer] if op.integer is not None else []
+    time_ns = copies_busy_ns([copy], outputs, [r.grid], integers, [of.name], context)
+    return Offer(index, crossbars, time_ns[0])
 
 
 def _energy_pj(op: MatmulOp, of: Stock, whole: Box, unroll: int, context: CompileContext) -> float:
@@ -252,7 +260,7 @@ class Market:
             return self.first
         for fill in FILLS:
             within = (room * fill).astype(np.int64)
-            picks = self.at_prices(within)
+            picks = self.least_sum(within)
             if picks is not None and slowest:
                 picks = self._least_maximum(within, picks)
             chosen = self._packed(within) if picks is None else self.kind[picks]
@@ -269,7 +277,7 @@ class Market:
             endless[kind] = self.crossbars.sum()
             cost = self.cost + np.where(self.kind == kind, load[kind] * self.crossbars, 0.0)
             market = replace(self, cost=cost)
-            picks = market.at_prices(endless)
+            picks = market.least_sum(endless)
             if picks is not None and cost[picks].sum() < least:
                 best, least = picks, float(cost[picks].sum())
         return self.kind[best]
@@ -283,7 +291,7 @@ class Market:
             cost = np.where(self.cost <= ceilings[middle], self.cost, np.inf)
             found = None
             if np.isfinite(np.minimum.reduceat(cost, self.first)).all():
-                found = replace(self, cost=cost).at_prices(room)
+                found = replace(self, cost=cost).least_sum(room)
             if found is None:
                 low = middle + 1
             else:
@@ -305,39 +313,96 @@ class Market:
         np.add.at(demand, self.kind[picks], self.crossbars[picks])
         return demand
 
-    def at_prices(self, room: Ints) -> Ints | None:
-        """The offers that layers take at prices that let all kinds do, None if none are found."""
-        price = np.zeros(self.kinds)
-        for _ in range(ROUNDS):
+    def least_sum(self, room: Ints) -> Ints | None:
+        """The offers of least total cost within the room, None if none are found."""
+        quick = float(np.prod(room + 1.0)) * len(self.cost) <= EXACT
+        return self._exactly(room) if quick else self._at_prices(room)
+
+    def _exactly(self, room: Ints) -> Ints | None:
+        """Dynamic programming over what is taken of each kind."""
+        best = np.zeros(tuple((room + 1).tolist()))
+        picks: list[Ints] = []
+        for begin, end in pairwise([*self.first.tolist(), len(self.cost)]):
+            total, pick = np.full(best.shape, np.inf), np.zeros(best.shape, np.int64)
+            for offer in range(begin, end):
+                kind, size = int(self.kind[offer]), int(self.crossbars[offer])
+                if size > room[kind]:
+                    continue
+                taken, rest = [slice(None)] * self.kinds, [slice(None)] * self.kinds
+                taken[kind], rest[kind] = slice(size, None), slice(0, int(room[kind]) + 1 - size)
+                candidate, held = best[tuple(rest)] + self.cost[offer], total[tuple(taken)]
+                better = candidate < held
+                np.copyto(held, candidate, where=better)
+                np.copyto(pick[tuple(taken)], offer, where=better)
+            best = total
+            picks.append(pick)
+        left = room.copy()
+        if not np.isfinite(best[tuple(left)]):
+            return None
+        chosen = np.zeros(len(picks), np.int64)
+        for layer in range(len(picks) - 1, -1, -1):
+            chosen[layer] = offer = picks[layer][tuple(left)]
+            left[self.kind[offer]] -= self.crossbars[offer]
+        return chosen
+
+    def _at_prices(self, room: Ints) -> Ints | None:
+        """Offers that layers take at prices that follow demand, made to fit and to use the room."""
+        picks, price = self._picks(np.zeros(self.kinds)), np.zeros(self.kinds)
+        found: Ints | None = None
+        for turn in range(TURNS):
+            demand, cost = self._demand(picks), float(self.cost[picks].sum())
+            fitting = self._within(picks, room)
+            if fitting is not None:
+                fitting = self._with_the_rest(fitting, room)
+                if found is None or self.cost[fitting].sum() < self.cost[found].sum():
+                    found = fitting
+            if not price.any():
+                if (demand <= room).all():
+                    break
+                price[:] = cost / max(int(room.sum()), 1)
+            asked = np.clip(demand / np.maximum(room, 1), *ASKED)
+            price *= asked ** (1 / (1 + turn / SLOWER))
             picks = self._picks(price)
-            over = np.flatnonzero(self._demand(picks) > room)
-            if not len(over):
+        return found
+
+    def _within(self, picks: Ints, room: Ints) -> Ints | None:
+        """Other offers for layers on kinds that are asked for too much, those of least loss first.
+
+        The loss is that of cost for each crossbar that a kind gets back.
+        """
+        picks, left = picks.copy(), room - self._demand(picks)
+        while (left < 0).any():
+            mine = picks[self.layer]
+            same = self.kind[mine] == self.kind
+            back = self.crossbars[mine] - np.where(same, self.crossbars, 0)
+            able = (left[self.kind[mine]] < 0) & (back > 0) & np.isfinite(self.cost)
+            able &= same | (self.crossbars <= left[self.kind])
+            if not able.any():
+                return None
+            loss = np.where(able, self.cost - self.cost[mine], np.inf) / np.maximum(back, 1)
+            self._take(int(loss.argmin()), picks, left)
+        return picks
+
+    def _with_the_rest(self, picks: Ints, room: Ints) -> Ints:
+        """Better offers as long as there are any within what is left, that of most gain first."""
+        picks = picks.copy()
+        left = room - self._demand(picks)
+        while True:
+            mine = picks[self.layer]
+            back = np.where(self.kind[mine] == self.kind, self.crossbars[mine], 0)
+            gain = self.cost[mine] - self.cost
+            gain[self.crossbars > left[self.kind] + back] = 0.0
+            best = int(gain.argmax())
+            if gain[best] <= 0:
                 return picks
-            for kind in over.tolist():
-                if not self._raise(price, kind, room):
-                    return None
-        return None
+            self._take(best, picks, left)
 
-    def _raise(self, price: Floats, kind: int, room: Ints) -> bool:
-        """Raise the price of a kind just so far that it does; whether any price is enough."""
-
-        def does(at: float) -> bool:
-            price[kind] = at
-            return bool(self._demand(self._picks(price))[kind] <= room[kind])
-
-        low = float(price[kind])
-        high = max(low, LEAST_PRICE)
-        for _ in range(STEPS):
-            if does(high):
-                break
-            low, high = high, high * 4
-        else:
-            return False
-        for _ in range(STEPS):
-            middle = (low + high) / 2
-            low, high = (low, middle) if does(middle) else (middle, high)
-        price[kind] = high
-        return True
+    def _take(self, offer: int, picks: Ints, left: Ints) -> None:
+        """Let a layer take another offer, in place."""
+        layer = self.layer[offer]
+        left[self.kind[picks[layer]]] += self.crossbars[picks[layer]]
+        left[self.kind[offer]] -= self.crossbars[offer]
+        picks[layer] = offer
 
     def _packed(self, room: Ints) -> Ints | None:
         """Large layers first, each on the kind of whose rest it takes the smallest share."""
