@@ -15,11 +15,11 @@ from imccompiler.hardware.load import load, vary
 from imccompiler.ir.decisions import Kind, Placement, Replication
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.ir.text import parse_module, print_module
-from imccompiler.passes import choose_kinds
+from imccompiler.passes import market as markets
 from imccompiler.passes.build import layer_name
-from imccompiler.passes.choose_kinds import Market, Offer
 from imccompiler.passes.estimate import estimate
 from imccompiler.passes.kinds import kind_name, stock
+from imccompiler.passes.market import Market, Offer
 from imccompiler.program.tiles import TILE
 from imccompiler.program.validate import validate
 from imccompiler.report.layers import crossbar_use
@@ -280,7 +280,7 @@ def test_the_choice_is_the_best(seed):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_prices_fit_and_are_nearly_the_best(monkeypatch, seed):
-    monkeypatch.setattr(choose_kinds, "EXACT", 0)
+    monkeypatch.setattr(markets, "EXACT", 0)
     offers = some_offers(seed)
     market, room = Market.of(offers * 40, 2), np.array([480, 480])  # gaps are those of few layers
     picks = market.least_sum(room)
