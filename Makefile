@@ -6,7 +6,7 @@ BIN := .venv/bin
 DIGITS := models/digits
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test lint format docs figures clean
+.PHONY: help demo test lint format docs figures corpus clean
 
 help:
 	@echo "make demo    install, compile a trained network, execute, time and search (into demo/)"
@@ -15,6 +15,7 @@ help:
 	@echo "make format  let ruff format the code"
 	@echo "make docs    write the generated pages of docs/ and report's schema.json again"
 	@echo "make figures measure the README's figures again (minutes, on an idle machine)"
+	@echo "make corpus  fetch the published networks that benchmarks/corpus.py compiles (into build/)"
 	@echo "make clean   remove .venv, demo and everything that tools left behind"
 
 demo: .venv/search.stamp
@@ -43,9 +44,13 @@ format: .venv/dev.stamp
 docs: .venv/dev.stamp
 	$(BIN)/python -m imccompiler.hardware.document docs/hardware.md
 	$(BIN)/python -m imccompiler.report.document docs/report.md
+	$(BIN)/python -m imccompiler.frontend.operators docs/operators.md
 
 figures: .venv/dev.stamp
 	$(BIN)/python benchmarks/readme.py
+
+corpus: .venv/dev.stamp
+	$(BIN)/python benchmarks/corpus_fetch.py
 
 clean:
 	rm -rf .venv demo build dist imccompiler.egg-info .benchmarks .hypothesis

@@ -22,6 +22,7 @@ from imccompiler.errors import ImcError
 from imccompiler.report.console import emit_json
 from imccompiler.report.units import energy_text, share_text, time_text
 
+SMALL = ("lenet", "resnet18", "squeezenet", "bert-tiny", "digits-cnn", "digits-mlp")
 MACHINES = ("isaac", "pimcomp")
 TOLERANCE = 1e-9  # of sums of times and energies in float64
 
@@ -132,7 +133,7 @@ def main() -> None:
     """Measure and print; the exit code is 1 if a program is wrong or a bound is beaten."""
     arguments = parser(__doc__)
     names = models.names()
-    arguments.add_argument("--networks", nargs="+", choices=names, default=names)
+    arguments.add_argument("--networks", nargs="+", choices=names, default=SMALL)
     arguments.add_argument("--machines", nargs="+", default=MACHINES, help="presets or YAML files")
     arguments.add_argument("--effort", type=int, default=1)
     arguments.add_argument("--images", type=int, default=4, help="of the stream that is simulated")

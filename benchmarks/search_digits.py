@@ -1,6 +1,7 @@
 """Does the search search? NSGA-II (and TPE) against random on the digits, seed by seed.
 
-    python benchmarks/search_digits.py [--trials 200] [--seeds 5] [--first-seed 0] [--samplers random nsga2]
+    python benchmarks/search_digits.py [--trials 200] [--seeds 5] [--first-seed 0]
+        [--samplers random nsga2]
 
 Prints the hypervolume of each front, as a share of one box for all (see
 `imccompiler.search.Comparison.hypervolumes`), and evaluations a second of this process.

@@ -267,7 +267,7 @@ def opt(
 def inspect(
     folder: Folder,
     view: Annotated[
-        Literal["summary", "layer", "pass"], typer.Argument(help="What to look at.")
+        Literal["summary", "layer", "pass", "coverage"], typer.Argument(help="What to look at.")
     ] = "summary",
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="Of the layer (or a glob) or pass.")
@@ -278,13 +278,16 @@ def inspect(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Look into a compiled folder: the summary, all layers or one, the IR after a pass."""
+    """Look into a compiled folder: summary, layers, the IR after a pass, what runs where."""
     from imccompiler.compiler.folder import read_report  # noqa: PLC0415
     from imccompiler.report import inspect as views  # noqa: PLC0415
 
     report = read_report(folder)
     if view == "summary":
         emit_json(report.model_dump(mode="json")) if json else print_tables(views.summary(report))
+    elif view == "coverage":
+        found = report.coverage.model_dump(mode="json")
+        emit_json(found) if json else print_tables(views.coverage(report))
     elif view == "layer":
         found = views.layers(report, name)
         if json:

@@ -310,7 +310,7 @@ class _Builder:
             np.array(placement.cores, np.int64).reshape(shape),
             np.array(groups, np.int64).reshape(shape),
             Widths(
-                self._machine.activation_bits,
+                self._quants[op.input].bits,
                 integer.accumulator_bits,
                 integer.product_bits,
                 self._quants[op.result].bits,

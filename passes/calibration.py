@@ -195,7 +195,9 @@ def calibration_inputs(
     """The inputs to run: the user's, or standard normal noise and uniform indices."""
     if calibration.inputs is not None:
         samples = split_samples(module, calibration.inputs)[: calibration.samples]
-        return {port: np.concatenate([s[port] for s in samples]) for port in samples[0]}
+        return {
+            port: np.concatenate([np.atleast_1d(s[port]) for s in samples]) for port in samples[0]
+        }
     random = np.random.default_rng(calibration.seed)
     inputs: dict[str, Array] = {}
     for op in module.body.block.ops:

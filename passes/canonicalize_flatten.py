@@ -9,7 +9,7 @@ from imccompiler.ir.attributes import to_attributes
 from imccompiler.ir.decisions import Window
 from imccompiler.ir.dialect import DigitalOp, InputOp, MatmulOp
 from imccompiler.ir.types import dtype_of, shape_of, tensor_type
-from imccompiler.passes.rewriting import Rewriter, is_open, producer
+from imccompiler.passes.rewriting import Rewriter, producer
 
 IMAGES = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"})
 KEEP_IMAGES = frozenset({"Relu", "Clip", "Add", "Sub", "Concat", "LeakyRelu", "HardSwish"})
@@ -21,10 +21,10 @@ def flatten_into_window(rewriter: Rewriter, op: Operation) -> bool:
     Images lie channels last, so flattening in ONNX order would move every element; the weights
     are put in the image's order instead.
     """
-    if not isinstance(op, MatmulOp) or op.window.kernel or not is_open(op):
+    if not isinstance(op, MatmulOp) or op.window.kernel or op.integer is not None:
         return False
     reshape = producer(op.input, DigitalOp)
-    if reshape is None or reshape.op_type.data != "Reshape" or reshape.quant is not None:
+    if reshape is None or reshape.op_type.data != "Reshape" or not _keeps_codes(reshape):
         return False
     image = reshape.operands_[0]
     shape = shape_of(image)
@@ -47,7 +47,7 @@ def flatten_into_window(rewriter: Rewriter, op: Operation) -> bool:
         activation=op.activation.data,
         source=op.source,
     )
-    product.codes, product.kind = op.codes, op.kind
+    product.codes, product.quant, product.kind = op.codes, op.quant, op.kind
     result = DigitalOp(
         "Reshape",
         [product.result],
@@ -55,9 +55,16 @@ def flatten_into_window(rewriter: Rewriter, op: Operation) -> bool:
         to_attributes({"shape": (1, channels)}),
         reshape.source,
     )
+    result.quant = op.quant
     rewriter.module.body.block.insert_ops_before([product, result], op)
     rewriter.replace(op, result.result)
     return True
+
+
+def _keeps_codes(reshape: DigitalOp) -> bool:
+    """Whether no codes are decided for the flattened image, or those that the image has."""
+    held = getattr(reshape.operands_[0].owner, "quant", None)
+    return reshape.quant is None or reshape.quant == held
 
 
 def _is_image(value: SSAValue) -> bool:

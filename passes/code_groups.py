@@ -10,6 +10,7 @@ from xdsl.ir import SSAValue
 
 from imccompiler.ir.attributes import to_python
 from imccompiler.ir.dialect import DigitalOp, WeightOp, shape_of
+from imccompiler.ir.host import on_host
 from imccompiler.passes.calibration import Range
 from imccompiler.simulator.digital import is_movement
 from imccompiler.simulator.digital_elementwise import clip_bounds
@@ -24,18 +25,19 @@ def tied_operands(op: DigitalOp) -> list[SSAValue]:
     data = [v for v in op.operands_ if not isinstance(v.owner, WeightOp)]
     kind, attributes = op.op_type.data, to_python(op.attrs)
     all_data = len(data) == len(op.operands_)
+    if on_host(kind) or (kind == "Resize" and attributes.get("mode", "nearest") != "nearest"):
+        return []
     if kind in {"Relu", "MaxPool", "GlobalMaxPool"}:
         return data
-    if kind == "Clip":
-        return data if all_data and _around_zero(attributes) else []
-    if kind == "Max":
-        return data if all_data and len({shape_of(v) for v in data}) == 1 else []
-    if kind == "Concat":
-        return data if all_data else []
-    if kind == "Resize" and attributes.get("mode", "nearest") != "nearest":
-        return []
+    if kind in {"Clip", "Max", "Concat"}:
+        fits = {"Clip": lambda: _around_zero(attributes), "Max": lambda: _alike(data)}
+        return data if all_data and fits.get(kind, lambda: True)() else []
     first_only = bool(data) and len(data) == 1 and op.operands_[0] is data[0]
     return data if is_movement(kind) and first_only else []
+
+
+def _alike(values: list[SSAValue]) -> bool:
+    return len({shape_of(v) for v in values}) == 1
 
 
 def _around_zero(attributes: Mapping[str, Any]) -> bool:

@@ -23,6 +23,11 @@ class Widths:
     product: int
     result: int
 
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of an input code."""
+        return byte_width(self.activation)
+
 
 @dataclass(frozen=True, slots=True)
 class PieceShape:
@@ -61,13 +66,13 @@ def matmul_template(
     b.point(OUT, 1)
     if part.planes > 1:
         b.point(MORE, 2)
-    step_x = window.stride[1] * shape.reach.channels
-    row = window.stride[0] * shape.reach.width * shape.reach.channels
+    step_x = window.stride[1] * shape.reach.channels * widths.input_bytes
+    row = window.stride[0] * shape.reach.width * shape.reach.channels * widths.input_bytes
     b.widths(widths.activation, widths.accumulator)
     with b.loop(shape.box.height):
         with b.loop(shape.box.width):
             for group, call in enumerate(part.calls):
-                source = _input_of(b, call.block, part, window, shape.reach, group)
+                source = _input_of(b, call.block, part, window, shape.reach, group, widths)
                 column = (call.out0 - part.out0) * accumulator_bytes
                 if call.plane == 0:
                     b.advance(TO, column, OUT)
@@ -92,9 +97,9 @@ def matmul_template(
     return b.build(part.shapes(columns_per_crossbar))
 
 
-def gathered_bytes(part: Part, window: Window2d, reach: Box) -> int:
+def gathered_bytes(part: Part, window: Window2d, reach: Box, code_bytes: int = 1) -> int:
     """Bytes of scratch for inputs that are not contiguous, 0 if there are none."""
-    return sum(
+    return code_bytes * sum(
         call.block.rows for call in part.calls if len(_pieces(call.block, part, window, reach)) > 1
     )
 
@@ -141,7 +146,7 @@ def finish_template(
 
 
 def _pieces(block: RowBlock, part: Part, window: Window2d, reach: Box) -> list[tuple[int, int]]:
-    """Contiguous (offset, bytes) of a row block in the input box, relative to the window."""
+    """Contiguous (offset, length) of a row block in the input box, relative to the window."""
     ty0, tx0 = part.taps_y[0], part.taps_x[0]
     pieces: list[tuple[int, int]] = []
     for s in block.segments:
@@ -156,23 +161,29 @@ def _pieces(block: RowBlock, part: Part, window: Window2d, reach: Box) -> list[t
 
 
 def _input_of(
-    b: TemplateBuilder, block: RowBlock, part: Part, window: Window2d, reach: Box, group: int
+    b: TemplateBuilder,
+    block: RowBlock,
+    part: Part,
+    window: Window2d,
+    reach: Box,
+    group: int,
+    widths: Widths,
 ) -> int:
     """Bring a row block's inputs together; returns the register that points to them."""
-    pieces = _pieces(block, part, window, reach)
+    pieces, size = _pieces(block, part, window, reach), widths.input_bytes
     if len(pieces) == 1:
-        b.advance(FROM, pieces[0][0], IN)
+        b.advance(FROM, pieces[0][0] * size, IN)
         return FROM
     before = sum(
         c.block.rows for c in part.calls[:group] if len(_pieces(c.block, part, window, reach)) > 1
     )
     done = 0
     for offset, length in pieces:
-        b.advance(FROM, offset, IN)
-        b.point(SECOND, 3, before + done)
-        b.move(SECOND, FROM, length)
+        b.advance(FROM, offset * size, IN)
+        b.point(SECOND, 3, (before + done) * size)
+        b.move(SECOND, FROM, length * size)
         done += length
-    b.point(SECOND, 3, before)
+    b.point(SECOND, 3, before * size)
     return SECOND
 
 

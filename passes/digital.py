@@ -28,8 +28,9 @@ from imccompiler.passes.encoding import encode
 from imccompiler.passes.gather import Gatherer, Requests
 from imccompiler.passes.geometry import Box, Window2d, cut, cut_rows_first
 from imccompiler.passes.moves import copy_template
-from imccompiler.passes.pools import pool_window
+from imccompiler.passes.pools import pool_window, slides_in_place
 from imccompiler.passes.ragged import starts_of
+from imccompiler.passes.shuffles import picks
 from imccompiler.passes.splits import (
     Split,
     constant_for,
@@ -51,7 +52,12 @@ CONSTANT_SHARE = 64  # constants of an elementwise operator may take this fracti
 CONSTANT_BYTES = 16  # of one element: ones, two multipliers, an offset and a shift
 GLOBAL_SPLIT = 8  # cores that share the channels of a global pooling
 ROW_SPLIT = 8  # cores that share the rows of a function, if there are so many rows
+THIN = 32  # channels: what has fewer of them would be read position by position
+MOST_PARTS = 512  # tiles of an operand that a function follows
 TILE_SHARE = 16  # operands and result of a function's part may take this fraction of a memory
+
+STREAM_BITS = {"add": 16, "average": 8, "maxpool": 8}
+"""Widest codes that the streams of these forms are for; operands and result have one width."""
 
 RENAMES = frozenset(
     {"Reshape", "Squeeze", "Unsqueeze", "Identity", "Flatten", "Relu", "Clip"}
@@ -78,8 +84,8 @@ class DigitalBuilder:
         self._store = store
         self._constants: dict[tuple[Any, ...], int] = {}
         self._templates: dict[tuple[Any, ...], int] = {}
-        memory = machine.main_kind.local_memory.kib * 1024
-        self._strip = max(1, min(2048, memory // (CONSTANT_SHARE * CONSTANT_BYTES)))
+        self._memory = machine.main_kind.local_memory.kib * 1024
+        self._strip = max(1, min(2048, self._memory // (CONSTANT_SHARE * CONSTANT_BYTES)))
 
     def build(
         self,
@@ -99,7 +105,7 @@ class DigitalBuilder:
                 self._pool(job, self._average)
             case "relu":
                 self._relu(job)
-            case "move" if self._rename(job) or self._concatenate(job):
+            case "move" if self._rename(job) or self._concatenate(job) or self._shuffle(job):
                 pass
             case _:
                 self._function(job)
@@ -111,13 +117,21 @@ class DigitalBuilder:
             return "function"
         if any(isinstance(v.owner, WeightOp) for v in job.op.operands_):
             return "function"
-        return integer_form(
+        form = integer_form(
             job.op_type,
             job.attributes,
             [shape_of(v) for v in job.operands],
             [job.quants[v] for v in job.operands],
             job.quants[job.op.result],
         )
+        if form in {"maxpool", "average"} and not slides_in_place(
+            job.attributes, shape_of(job.operands[0])
+        ):
+            return "function"
+        bits = {job.quants[v].bits for v in (*job.operands, job.op.result)}
+        if form in STREAM_BITS and (len(bits) > 1 or max(bits) > STREAM_BITS[form]):
+            return "function"
+        return form
 
     # ---- tiles
 
@@ -302,6 +316,48 @@ class DigitalBuilder:
         )
         return True
 
+    def _shuffle(self, job: _Job) -> bool:
+        """A large tensor is moved in parts, whatever the movement is."""
+        if len(job.operands) != 1 or self._split(job) is not None:
+            return False
+        source = self._values[job.operands[0]]
+        tiles = self._row_tiles(job)
+        if len(tiles) == 1 or job.value.layout.whole.size * TILE_SHARE < self._memory:
+            return False
+        shapes = [
+            self._store[v.owner.key.data] if isinstance(v.owner, WeightOp) else shape_of(v)
+            for v in job.op.operands
+        ]
+        found = picks(
+            job.op_type,
+            job.attributes,
+            shapes,
+            source.layout,
+            job.value.layout,
+            [box for _, box in tiles],
+        )
+        if found is None:
+            return False
+        needs = [(core, pick.box) for (core, _), pick in zip(tiles, found, strict=True)]
+        code = job.quants[job.op.result]
+        for rank, ((core, box), pick, (buffer, done)) in enumerate(
+            zip(tiles, found, self._fetch(source, needs, job.layer), strict=True)
+        ):
+            operand, result = (Operand((n,), (0,), code) for n in (pick.box.size, box.size))
+            key = ("shuffle", job.layer, operand, pick.places.tobytes())
+            if key not in self._constants:
+                self._constants[key] = len(self._functions)
+                places: dict[int, NDArray[Any]] = {1: pick.places}
+                function = Function("Gather", {"axis": 0}, (operand,), result, places)
+                self._functions.append(function)
+            index, elements = self._constants[key], max(box.size, pick.box.size)
+            template = self._template(
+                ("function", job.layer, index),
+                lambda n=elements, i=index: function_template(job.layer, n, i, (1,)),
+            )
+            self._emit(job, core, box, rank, template, (buffer,), done)
+        return True
+
     # ---- functions
 
     def _function(self, job: _Job) -> None:
@@ -320,16 +376,16 @@ class DigitalBuilder:
             for v, need in zip(job.operands, needs, strict=True):
                 layout = self._values[v].layout
                 shape = layout.shape if whole else need[rank][1].shape
-                if not whole and split is not None and split.looked_up:
-                    shape = shape[1:]  # indices in one row
+                if not whole and split is not None and (split.looked_up or split.flat):
+                    shape = (shape[0] * shape[1], shape[2])
                 axes = layout.axes if whole else tuple(range(len(shape)))
                 operands.append(Operand(shape, axes, job.quants[v]))
             packed, before = self._pack(job, core, rank, operands, buffers, done)
-            result = Operand(
-                job.value.layout.shape if whole else box.shape,
-                job.value.layout.axes if whole else (0, 1, 2),
-                job.quants[job.op.result],
-            )
+            shape = job.value.layout.shape if whole else box.shape
+            if not whole and split is not None and split.flat:
+                shape = (box.positions, box.channels)
+            axes = job.value.layout.axes if whole else tuple(range(len(shape)))
+            result = Operand(shape, axes, job.quants[job.op.result])
             index = self._function_index(
                 job, tuple(operands), result, None if whole else box, split
             )
@@ -368,11 +424,12 @@ class DigitalBuilder:
                 ]
                 parts = [(core, box) for core, box in served if box is not None]
                 covered = sum(box.size for _, box in parts) == whole.size
-                if covered and len(parts) > 1:
+                thin = any(box.channels < min(THIN, whole.channels) for _, box in parts)
+                if covered and not thin and 1 < len(parts) <= MOST_PARTS:
                     return parts
-        return self._row_tiles(job, split)
+        return self._row_tiles(job)
 
-    def _row_tiles(self, job: _Job, split: Split) -> list[tuple[int, Box]]:
+    def _row_tiles(self, job: _Job) -> list[tuple[int, Box]]:
         """Some rows of the result on each of some cores that have parts of the operands."""
         whole = job.value.layout.whole
         if job.op.placement is not None:
@@ -381,13 +438,11 @@ class DigitalBuilder:
             cores = sorted({c for v in job.operands for c, _ in self._values[v].tiles.places})
         values = [job.value, *(self._values[v] for v in job.operands)]
         size = sum(v.layout.whole.size * v.element_bytes for v in values)
-        memory = self._machine.main_kind.local_memory.kib * 1024
-        wanted = max(min(ROW_SPLIT, len(cores)), -(-size * TILE_SHARE // memory))
+        wanted = max(min(ROW_SPLIT, len(cores)), -(-size * TILE_SHARE // self._memory))
         if wanted > len(cores) and job.op.placement is None:  # their memories would not do
             count = self._machine.core_count
             cores = [i * count // wanted for i in range(min(wanted, count))]
-        most = whole.height if split.turned else whole.positions
-        boxes = cut_rows_first(whole, min(wanted, most))
+        boxes = cut_rows_first(whole, min(wanted, whole.positions))
         if len(boxes) == 1:
             return [(cores[0] if job.op.placement else self._one_core(job), whole)]
         step = max(1, len(cores) // len(boxes))

@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from imccompiler.cost.host import HostTiming
 from imccompiler.cost.machine import MachineTiming, Ports
 from imccompiler.cost.network import NetworkTiming
 from imccompiler.cost.rounding import PS_PER_NS
@@ -66,11 +67,12 @@ class Durations:
     def __init__(self, machine: Machine, functions: Sequence[Function]) -> None:
         timing = MachineTiming.of(machine)
         self._network: NetworkTiming = timing.network
+        host = HostTiming.of(machine.host)
         self._ports = Ports.of(timing)
         self._period_ps = timing.of_cores(lambda kind: kind.period_ps)
         self._kind_of_core = kind_numbers(machine)
         self._of_kind = [
-            CoreDurations(timing.kinds[name], timing.network, functions)
+            CoreDurations(timing.kinds[name], timing.network, functions, host)
             for name in machine.core_kinds
         ]
 
@@ -154,9 +156,14 @@ class CoreDurations:
     """Times of templates and operations on one kind of core."""
 
     def __init__(
-        self, core: CoreTiming, network: NetworkTiming, functions: Sequence[Function]
+        self,
+        core: CoreTiming,
+        network: NetworkTiming,
+        functions: Sequence[Function],
+        host: HostTiming,
     ) -> None:
         self._core, self._network, self._functions = core, network, functions
+        self._host = host
         self._gap_ps = DISPATCH_PERIODS * core.period_ps
 
     def template_ps(self, template: Template) -> int:
@@ -214,12 +221,14 @@ class CoreDurations:
 
     def _function(self, function: Function, elements: int) -> int:
         core = self._core
-        reads = sum(core.port.read_ps(_bytes(operand)) for operand in function.operands)
-        compute = (
-            core.product_compute_ps(function.macs)
-            if function.macs
-            else core.function_compute_ps(elements)
-        )
+        sizes = [_bytes(operand) for operand in function.operands]
+        reads = sum(core.port.read_ps(size) for size in sizes)
+        if function.on_host:
+            compute = self._host.call_ps(sum(sizes) + _bytes(function.result))
+        elif function.macs:
+            compute = core.product_compute_ps(function.macs)
+        else:
+            compute = core.function_compute_ps(elements)
         return reads + compute + core.port.write_ps(_bytes(function.result))
 
     def _transfer(self, op: int, n: int) -> int:

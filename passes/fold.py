@@ -62,9 +62,9 @@ def constants_rule(limit_mib: int) -> Rule:
     """The rule that computes digital operators whose operands are all constants."""
 
     def fold_constants(rewriter: Rewriter, op: Operation) -> bool:
-        from imccompiler.simulator.digital import evaluate_float, is_supported  # noqa: PLC0415
+        from imccompiler.simulator.digital import evaluate_float  # noqa: PLC0415
 
-        if not isinstance(op, DigitalOp) or not op.operands_ or not is_supported(op.op_type.data):
+        if not isinstance(op, DigitalOp) or not op.operands_:
             return False
         if not all(isinstance(v.owner, WeightOp) for v in op.operands_):
             return False

@@ -128,8 +128,9 @@ class Gatherer:
                 holes_of(Box(0, h, 0, w, 0, c), Box(a, b, i, j, 0, c)),
                 Box(0, h, 0, w, 0, c),
                 padding,
+                value.element_bytes,
             ),
-            ("fill", padding),
+            ("fill", padding, value.element_bytes),
         )
         box, tile = data
         fed = np.flatnonzero(np.isin(rows, box))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from imccompiler.cost.host import HostTiming
 from imccompiler.cost.machine import MachineTiming, Ports
 from imccompiler.cost.rounding import PS_PER_NS
 from imccompiler.hardware.cores import kind_numbers
@@ -140,8 +141,9 @@ class _Meter:
         self._network, self._ports = timing.network, Ports.of(timing)
         self.kind_of_core = kind_numbers(machine)
         self._period_ps = [timing.kinds[name].period_ps for name in machine.core_kinds]
+        host = HostTiming.of(machine.host)
         self._durations = [
-            CoreDurations(timing.kinds[name], timing.network, functions)
+            CoreDurations(timing.kinds[name], timing.network, functions, host)
             for name in machine.core_kinds
         ]
 

@@ -127,12 +127,24 @@ def _walk_as(
                 b.advance(register, row - part.width * box.channels * element_bytes)
 
 
-def fill_template(holes: tuple[Box, ...], box: Box, value: int) -> Template:
-    """Fill parts of a byte box with a code."""
+def fill_template(holes: tuple[Box, ...], box: Box, value: int, element_bytes: int = 1) -> Template:
+    """Fill parts of a box with a code; byte by byte where its bytes differ."""
     b = TemplateBuilder(0)
+    pattern = value.to_bytes(element_bytes, "little", signed=True)
+
+    def piece(size: int) -> None:
+        if len(set(pattern)) == 1:
+            b.fill(TARGET, size, pattern[0])
+            return
+        with b.loop(size // element_bytes):
+            for byte in pattern:
+                b.fill(TARGET, 1, byte)
+                b.advance(TARGET, 1)
+        b.advance(TARGET, -size)
+
     for hole in holes:
-        b.point(TARGET, 0, box.offset_of(hole))
-        walk(b, hole, ((TARGET, box),), 1, lambda n: b.fill(TARGET, n, value))
+        b.point(TARGET, 0, box.offset_of(hole, element_bytes))
+        walk(b, hole, ((TARGET, box),), element_bytes, piece)
     return b.build()
 
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imccompiler.passes.geometry import Layout, Window2d
+
+PLANE = 2  # axes of space that a grid has
+
+
+def slides_in_place(attributes: Mapping[str, Any], shape: Sequence[int]) -> bool:
+    """Whether windows on an operand of this shape are windows on its grid.
+
+    Further axes of space, and further pictures of a batch, are rows of the grid, across which no
+    window may reach.
+    """
+    return shape[0] == 1 and len(attributes.get("kernel_shape", ())) <= PLANE
 
 
 def pool_window(op_type: str, attributes: Mapping[str, Any], source: Layout) -> Window2d:

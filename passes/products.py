@@ -253,7 +253,12 @@ class _ProductBuilder:
         window = self._product.blocks.window
         gathered = np.array(
             [
-                gathered_bytes(self._parts[self._part[i]], window, Box(*self._reach[i].tolist()))
+                gathered_bytes(
+                    self._parts[self._part[i]],
+                    window,
+                    Box(*self._reach[i].tolist()),
+                    self._product.widths.input_bytes,
+                )
                 for i in first.tolist()
             ],
             np.int64,
@@ -316,7 +321,7 @@ class _ProductBuilder:
         columns = (self._gathered.buffer, sums, planes, scratch, products, *[constants] * 3, result)
         buffers = rows_of(*columns)[number]
         offsets = np.zeros_like(buffers)
-        offsets[:, 0] = offsets_of(self._reach[number], seen)
+        offsets[:, 0] = offsets_of(self._reach[number], seen, product.source.element_bytes)
         offsets[:, 5:8] = begins[number]
         offsets[:, -1] = offsets_of(box[number], piece, element_bytes)
         before = self._gathered.done.meeting(number, seen)
@@ -379,7 +384,7 @@ class _ProductBuilder:
         gathered = self._gathered
         buffers = (gathered.buffer[number], total, scratch[0][number], scratch[1][number])
         offsets = np.zeros((len(number), len(buffers)), np.int64)
-        offsets[:, 0] = offsets_of(self._reach[number], seen)
+        offsets[:, 0] = offsets_of(self._reach[number], seen, self._product.source.element_bytes)
         template = self._products(number, piece, None)
         sides = Sides(template, rows_of(*buffers), self._group[number], offsets)
         before = gathered.done.meeting(number, seen).with_each(self._ready[number])

@@ -65,6 +65,7 @@ class QuantizePass(ImcPass):
         weight_bits = self._weight_bits(context)
         for op in module.body.block.ops:
             if isinstance(op, MatmulOp) and op.integer is None:
+                self._check_codes(op, context, weight_bits)
                 codes = _quant(op.input), _quant(op.result)
                 op.integer = decide_integer(op, context.store, weight_bits, *codes)
 
@@ -76,6 +77,18 @@ class QuantizePass(ImcPass):
             raise PassError("percentile must be above 50 and at most 100", where=self.name)
         if self.samples < 1:
             raise PassError("samples must be at least 1", where=self.name)
+
+    def _check_codes(self, op: MatmulOp, context: CompileContext, weight_bits: int) -> None:
+        """Drop given integers that only their zero points make too wide."""
+        codes = op.codes
+        if codes is None or not codes.bits - codes.zero_bits <= weight_bits < codes.bits:
+            return
+        op.codes = None
+        name = op.source.node if op.source is not None else op.name
+        context.notes.append(
+            f"the weights of {name!r} take {codes.bits} bits with their zero points and the "
+            f"machine holds {weight_bits}: they were quantised anew"
+        )
 
     def _weight_bits(self, context: CompileContext) -> int:
         return self.weight_bits or context.machine.weight_bits

@@ -41,6 +41,8 @@ from imccompiler.passes.reloads import reload_ns_per_crossbar
 from imccompiler.passes.spread import copies_busy_ns, spread
 
 CROWDED = (False, True)  # in the parts that are tried last, if a core may hold several
+EXACT_CROSSBARS = 1 << 15  # with more crossbars, dynamic programming would take long
+PRICES = 60  # halvings of the price of a crossbar
 LIMIT_STEP = 0.96  # by how much fewer crossbars are tried when the parts cannot be packed
 
 
@@ -90,7 +92,7 @@ class ReplicatePass(ImcPass):
                 {"latency": "dynamic programming", "throughput": "bisection"}.get(
                     objective, "one copy each"
                 ),
-                "optimal",
+                "optimal" if values <= bounds * (1 + 1e-9) else "feasible",
                 values,
                 bounds,
                 time.perf_counter() - began,
@@ -302,8 +304,57 @@ def _least_maximum(options: Sequence[Sequence[Option]], limit: int) -> tuple[lis
 
 
 def _least_sum(options: Sequence[Sequence[Option]], limit: int) -> tuple[list[Option], float]:
-    """Dynamic programming over crossbars: least total time with at most so many."""
+    """Least total time within so many crossbars: exact up to `EXACT_CROSSBARS`."""
     limit = min(limit, sum(layer[-1].crossbars for layer in options))
+    return _priced(options, limit) if limit > EXACT_CROSSBARS else _least_sum_exact(options, limit)
+
+
+def _priced(options: Sequence[Sequence[Option]], limit: int) -> tuple[list[Option], float]:
+    """Least total time if crossbars have a price, by bisection of the price.
+
+    For every price p >= 0, the least of time + p crossbars in every layer, less p `limit`, is a
+    lower bound (Lagrange). At the lowest price at which the choice fits, it is as good as exact
+    where layers have many options; what is left over then goes to the layers that gain most.
+    """
+    most = max(len(layer) for layer in options)
+    size, time = np.zeros((len(options), most)), np.full((len(options), most), np.inf)
+    for row, layer in enumerate(options):
+        size[row, : len(layer)] = [o.crossbars for o in layer]
+        time[row, : len(layer)] = [o.time_ns for o in layer]
+    rows = np.arange(len(options))
+
+    def at(price: float) -> tuple[np.ndarray, float]:
+        paid = time + price * size
+        pick = paid.argmin(axis=1)
+        return pick, float(paid[rows, pick].sum()) - price * limit
+
+    low, high = 0.0, 1.0
+    while size[rows, at(high)[0]].sum() > limit:
+        high *= 2
+    bound = max(at(low)[1], at(high)[1])
+    for _ in range(PRICES):
+        middle = (low + high) / 2
+        pick, value = at(middle)
+        bound = max(bound, value)
+        low, high = (middle, high) if size[rows, pick].sum() > limit else (low, middle)
+    pick = at(high)[0]
+    left = limit - int(size[rows, pick].sum())
+    while True:
+        now_size, now_time = size[rows, pick][:, None], time[rows, pick][:, None]
+        fits = (size - now_size <= left) & (size > now_size) & (time < now_time)
+        if not fits.any():
+            break
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gain = np.where(fits, (now_time - time) / (size - now_size), -np.inf)
+        row, option = np.unravel_index(int(gain.argmax()), gain.shape)
+        left -= int(size[row, option] - size[row, pick[row]])
+        pick[row] = option
+    chosen = [layer[int(i)] for layer, i in zip(options, pick, strict=True)]
+    return chosen, bound
+
+
+def _least_sum_exact(options: Sequence[Sequence[Option]], limit: int) -> tuple[list[Option], float]:
+    """Dynamic programming over crossbars: least total time with at most so many."""
     best = np.zeros(limit + 1)
     picks: list[np.ndarray] = []
     for layer in options:

@@ -153,7 +153,7 @@ def _on_kinds(module: ModuleOp, kinds: Container[str], machine: Machine) -> list
 def _has_halves(of: Stock) -> bool:
     """Whether the two halves of the chip have as many cores of a kind, one at most left over."""
     half = len(of.cores) // 2
-    if not half:
+    if half == 0:
         return False
     least = min(of.within(Segment(0, first, half)).count for first in (0, half))
     return 0 < of.count // 2 <= least

@@ -45,19 +45,18 @@ class Split:
         op_type, attributes: Those of the function of a part.
         by_rows: A part must have all channels.
         shift: Where in the operand's rows, columns and channels the result begins.
-        swapped: Rows of the result are columns of the operand, and columns rows.
+        perm: Which of the operand's rows, columns and channels the result's are.
         looked_up: Columns of the result are the operand's channels: indices into a table.
-        turned: Columns of the result are channels of the operand, and channels columns; a part must
-            have all of both.
+        flat: The function sees a part as (positions, channels).
     """
 
     op_type: str
     attributes: Mapping[str, Any]
     by_rows: bool = False
     shift: Grid = (0, 0, 0)
-    swapped: bool = False
+    perm: Grid = (0, 1, 2)
     looked_up: bool = False
-    turned: bool = False
+    flat: bool = False
 
 
 def split_of(
@@ -82,6 +81,9 @@ def split_of(
         return _moved(op_type, attributes, operands[0], result) if not constants else None
     if op_type == "Gather":
         return _looked_up(attributes, operands, result)
+    if op_type == "BatchNormalization":
+        same = len(operands) == 1 and operands[0] == result and result.axes[-1] == 1
+        return Split(op_type, attributes, flat=True) if same else None
     return _evaluated(op_type, attributes, operands, result, constants)
 
 
@@ -136,21 +138,26 @@ def _moved(
         if any(in_memory[:-3]):
             return None
         shift = (0, 0, *in_memory)[-3:]
-        whole_rows = operand.shape[:-3] == result.shape[:-3] or prod(operand.shape[:-3]) == 1
+        before, after = ([layout.shape[a] for a in layout.axes] for layout in (operand, result))
+        # rows of the grid are several axes in one: a cut through the last of them is no box
+        whole_rows = before[:-2] == after[:-2] or prod(before[:-3]) == 1
         return Split("Identity", {}, shift=(shift[0], shift[1], shift[2])) if whole_rows else None
     return _turned(list(attributes["perm"]), operand, result) if rank > 2 else None
 
 
 def _turned(perm: list[int], operand: Layout, result: Layout) -> Split | None:
-    """A Transpose that exchanges two of rows, columns and channels of the grid."""
-    rank = len(perm)
+    """A Transpose that exchanges rows, columns and channels of the grid."""
+    outer = len(perm) - 3
     if not operand.is_onnx or not result.is_onnx:
         return None
-    if perm == [*range(rank - 2), rank - 1, rank - 2]:
-        return Split("Transpose", {"perm": [0, 2, 1]}, turned=True)
-    swap = [*range(rank - 3), rank - 2, rank - 3, rank - 1]
-    one = prod(operand.shape[:-3]) == 1
-    return Split("Transpose", {"perm": [1, 0, 2]}, swapped=True) if perm == swap and one else None
+    if perm[: outer + 1] == [*range(outer + 1)]:  # the rows, which may be several axes, stay
+        turned = (0, 2, 1)
+    elif prod(operand.shape[:outer]) == 1 and perm[:outer] == [*range(outer)]:
+        rows, columns, channels = (axis - outer for axis in perm[outer:])
+        turned = (rows, columns, channels)
+    else:
+        return None
+    return Split("Transpose", {"perm": list(turned)}, perm=turned)
 
 
 def _looked_up(
@@ -167,12 +174,10 @@ def _looked_up(
 
 def need_of(split: Split, operand: Layout, result: Layout, part: Box) -> Box:
     """The box of an operand that a part of the result needs."""
-    if split.swapped:
-        return Box(part.x0, part.x1, part.y0, part.y1, part.c0, part.c1)
     if split.looked_up:
         return Box(0, 1, 0, 1, part.x0, part.x1)
-    if split.turned:
-        return operand.whole._replace(y0=part.y0, y1=part.y1)
+    if split.op_type == "Transpose":
+        return _permuted(part, np.argsort(split.perm).tolist())
     if any(split.shift) or split.op_type == "Identity":
         y, x, c = split.shift
         return Box(part.y0 + y, part.y1 + y, part.x0 + x, part.x1 + x, part.c0 + c, part.c1 + c)
@@ -186,13 +191,10 @@ def need_of(split: Split, operand: Layout, result: Layout, part: Box) -> Box:
 
 def part_of(split: Split, operand: Layout, result: Layout, tile: Box) -> Box | None:
     """The part of the result that a tile of an operand serves; None if it does not serve alone."""
-    if split.swapped:
-        return Box(tile.x0, tile.x1, tile.y0, tile.y1, tile.c0, tile.c1)
     if split.looked_up:
         return None
-    if split.turned:
-        inner = tile[2:] == operand.whole[2:]
-        return result.whole._replace(y0=tile.y0, y1=tile.y1) if inner else None
+    if split.op_type == "Transpose":
+        return _permuted(tile, split.perm)
     if split.op_type == "Identity" or any(split.shift):
         y, x, c = split.shift
         moved = Box(tile.y0 - y, tile.y1 - y, tile.x0 - x, tile.x1 - x, tile.c0 - c, tile.c1 - c)
@@ -204,10 +206,19 @@ def part_of(split: Split, operand: Layout, result: Layout, tile: Box) -> Box | N
     return tile if same and operand.grid[2] == result.grid[2] else None
 
 
+def _permuted(box: Box, perm: Sequence[int]) -> Box:
+    """Axis i of the box is axis `perm[i]` of the given one."""
+    low, high = box[::2], box[1::2]
+    (y0, y1), (x0, x1), (c0, c1) = ((low[axis], high[axis]) for axis in perm)
+    return Box(y0, y1, x0, x1, c0, c1)
+
+
 def extent_of(
     split: Split, shape: tuple[int, ...], result: Layout, part: Box
 ) -> tuple[tuple[int, int], ...]:
     """Rows, columns and channels of a constant that a part of the result needs; none means all."""
+    if split.flat:
+        return ((part.c0, part.c1),)
     grid = None if split.looked_up else _grid_of(shape, result)
     if grid is None:
         return ()
@@ -219,10 +230,15 @@ def constant_for(
     constant: NDArray[Any], result: Layout, extent: tuple[tuple[int, int], ...]
 ) -> NDArray[Any]:
     """A constant as the function of a part sees it, broadcast like the part."""
+    if len(extent) == 1:
+        return np.asarray(constant)[slice(*extent[0])]
     grid = _grid_of(constant.shape, result)
     if not extent or grid is None:
         return constant
-    return np.asarray(constant).reshape(grid)[tuple(slice(*r) for r in extent)]
+    if grid[0] > 1:  # where it is the same for some of the outer axes, their rows repeat
+        outer = result.shape[:-2]
+        constant = np.broadcast_to(constant, (*outer, *grid[1:]))
+    return constant.reshape(grid)[tuple(slice(*r) for r in extent)]
 
 
 def reshaped(boxes: Boxes, source: Layout, result: Layout) -> Boxes | None:
@@ -283,7 +299,5 @@ def _grid_of(shape: tuple[int, ...], result: Layout) -> Grid | None:
         return (1, 1, channels)
     if result.axes != tuple(range(rank)):
         return None
-    outer = aligned[:-2]
-    if prod(outer) > 1 and outer != result.shape[:-2]:
-        return None
-    return (prod(outer), aligned[-2], aligned[-1])
+    rows = 1 if prod(aligned[:-2]) == 1 else result.grid[0]
+    return (rows, aligned[-2], aligned[-1])

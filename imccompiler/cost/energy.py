@@ -28,6 +28,7 @@ COMPONENTS = (
     "noc",
     "vector",
     "matrix",
+    "host",
     "static",
 )
 """All components, in the order of reports."""

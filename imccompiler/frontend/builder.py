@@ -84,6 +84,10 @@ class ModuleBuilder:
         """Say which value a tensor has."""
         self._values[name] = value
 
+    def known(self, value: SSAValue) -> Array | None:
+        """The values of a constant; None of an activation."""
+        return self.store[value.owner.key.data] if isinstance(value.owner, WeightOp) else None
+
     def weight(self, name: str, array: Array) -> SSAValue:
         """A constant computed by the importer; its key begins with `name`."""
         key, count = name, 1
@@ -91,6 +95,12 @@ class ModuleBuilder:
             count += 1
             key = f"{name}.{count}"
         return self._weight(key, array)
+
+    def named_weight(self, name: str, array: Array) -> SSAValue:
+        """The tensor of this name if it is this constant, else a constant like `weight`."""
+        if self.is_constant(name) and self._evaluator.array(name) is array:
+            return self.value(name)
+        return self.weight(name, array)
 
     def matmul(
         self,
@@ -100,18 +110,21 @@ class ModuleBuilder:
         bias: SSAValue | None = None,
         *,
         window: Window,
+        part: str = "",
     ) -> SSAValue:
-        """Append the product of `x` with static weights."""
+        """Append the product of `x` with static weights; `part` as of `digital`."""
         shape = matmul_output_shape(shape_of(x), shape_of(weight), window)
-        source = Source(node=node.name, op_type=node.op_type)
+        source = self._source(node, part)
         kind = tensor_type(shape, dtype_of(x))
         return self._append(MatmulOp(x, weight, bias, kind, window=window, source=source))
 
-    def dynamic_matmul(self, node: Node, lhs: SSAValue, rhs: SSAValue) -> SSAValue:
-        """Append the product of two activations."""
+    def dynamic_matmul(
+        self, node: Node, lhs: SSAValue, rhs: SSAValue, *, part: str = ""
+    ) -> SSAValue:
+        """Append the product of two activations; `part` as of `digital`."""
         a, b = shape_of(lhs), shape_of(rhs)
         shape = (*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], b[-1])
-        source = Source(node=node.name, op_type=node.op_type)
+        source = self._source(node, part)
         return self._append(DynamicMatmulOp(lhs, rhs, tensor_type(shape, dtype_of(lhs)), source))
 
     def digital(
@@ -126,9 +139,8 @@ class ModuleBuilder:
         part: str = "",
     ) -> SSAValue:
         """Append a digital operator; `part` names it among the several ops of one node."""
-        name = self._unique(f"{node.name}/{part}") if part else node.name
         kind = tensor_type(shape, dtype_of(operands[0]) if dtype is None else dtype)
-        source = Source(node=name, op_type=node.op_type)
+        source = self._source(node, part)
         encoded = to_attributes(attributes or {})
         return self._append(DigitalOp(op_type, operands, kind, encoded, source))
 
@@ -153,6 +165,10 @@ class ModuleBuilder:
     def _append(self, op: InputOp | WeightOp | MatmulOp | DynamicMatmulOp | DigitalOp) -> SSAValue:
         self._ops.append(op)
         return op.result
+
+    def _source(self, node: Node, part: str) -> Source:
+        name = self._unique(f"{node.name}/{part}") if part else node.name
+        return Source(node=name, op_type=node.op_type)
 
     def _unique(self, name: str) -> str:
         candidate, count = name, 1

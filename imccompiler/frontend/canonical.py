@@ -248,6 +248,10 @@ def _resize(case: _Case) -> Attributes:
     return {**attributes, "scales": full, "sizes": list(case.result)}
 
 
+def _transpose(case: _Case) -> Attributes:
+    return {"perm": case.attributes.get("perm") or list(range(len(case.x)))[::-1]}
+
+
 def _pool(case: _Case) -> Attributes:
     window = window_attributes(case.node, case.attributes, case.x, case.attributes["kernel_shape"])
     kept = {k: v for k, v in case.attributes.items() if k not in {"auto_pad", "storage_order"}}
@@ -265,6 +269,7 @@ _RULES: Mapping[str, Callable[[_Case], Attributes]] = {
     "Slice": _slice,
     "Squeeze": _squeeze,
     "TopK": _integer("k"),
+    "Transpose": _transpose,
     "Trilu": _integer("k"),
     "Unsqueeze": _unsqueeze,
     "Upsample": _resize,

@@ -9,21 +9,20 @@ from typing import Literal
 
 from xdsl.dialects.builtin import ModuleOp
 
+from imccompiler.frontend.host_macs import host_macs
 from imccompiler.ir.dialect import DigitalOp, DynamicMatmulOp, MatmulOp
+from imccompiler.ir.host import on_host, split_name
 from imccompiler.ir.types import shape_of
 
-Unit = Literal["crossbar", "dynamic", "digital"]
+Unit = Literal["crossbar", "dynamic", "digital", "host"]
 
 REASONS: dict[Unit, str] = {
     "crossbar": "product with static weights",
     "dynamic": "product of two activations: no operand can stay on crossbars",
     "digital": "not a product",
+    "host": "no unit of the chip does this, or not in this form: ONNX Runtime runs it",
 }
-DIGITAL_PRODUCTS = frozenset(
-    {"Conv", "ConvTranspose", "ConvInteger", "DeformConv", "Einsum", "GRU", "LSTM"}
-    | {"MatMulInteger", "QLinearConv", "QLinearMatMul", "RNN"}
-)
-DIGITAL_PRODUCT = "a product in a form that is not lowered to crossbars; its MACs are not counted"
+UNCOUNTED = "; its multiply-accumulates, if it has any, are not counted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,15 @@ class Coverage:
         """Multiply-accumulates of one kind of unit."""
         return sum(o.macs for o in self.operators if o.unit == unit)
 
+    def elements(self, unit: Unit) -> int:
+        """Results of one kind of unit."""
+        return sum(o.elements for o in self.operators if o.unit == unit)
+
+    def share(self, unit: Unit) -> float:
+        """Share of the multiply-accumulates that one kind of unit does, from 0 to 1."""
+        total = sum(o.macs for o in self.operators)
+        return self.macs(unit) / total if total else 0.0
+
     @property
     def crossbar_macs(self) -> int:
         """Multiply-accumulates with static weights."""
@@ -70,13 +78,12 @@ class Coverage:
     @property
     def digital_elements(self) -> int:
         """Results of digital operators."""
-        return sum(o.elements for o in self.operators if o.unit == "digital")
+        return self.elements("digital")
 
     @property
     def crossbar_share(self) -> float:
         """Share of the multiply-accumulates that crossbars do, from 0 to 1."""
-        total = self.crossbar_macs + self.dynamic_macs
-        return self.crossbar_macs / total if total else 0.0
+        return self.share("crossbar")
 
 
 def coverage_of(module: ModuleOp) -> Coverage:
@@ -88,7 +95,10 @@ def coverage_of(module: ModuleOp) -> Coverage:
             op_type = op.source.op_type if op.source else op.name
             groups[op_type, unit].append((op.macs, math.prod(shape_of(op.result))))
         elif isinstance(op, DigitalOp):
-            groups[op.op_type.data, "digital"].append((0, math.prod(shape_of(op.result))))
+            unit = "host" if on_host(op.op_type.data) else "digital"
+            macs = host_macs(op) if unit == "host" else 0
+            op_type = split_name(op.op_type.data)[1]
+            groups[op_type, unit].append((macs, math.prod(shape_of(op.result))))
     counts = [
         OperatorCount(
             op_type,
@@ -96,7 +106,7 @@ def coverage_of(module: ModuleOp) -> Coverage:
             len(work),
             sum(macs for macs, _ in work),
             sum(elements for _, elements in work),
-            DIGITAL_PRODUCT if unit == "digital" and op_type in DIGITAL_PRODUCTS else REASONS[unit],
+            REASONS[unit] + (UNCOUNTED if unit == "host" and not any(m for m, _ in work) else ""),
         )
         for (op_type, unit), work in groups.items()
     ]

@@ -13,9 +13,11 @@ from imccompiler.frontend.builder import ModuleBuilder
 from imccompiler.frontend.canonical import ATTRIBUTE_INPUTS, canonical_attributes
 from imccompiler.frontend.evaluate import RANDOM
 from imccompiler.frontend.graph import Node
+from imccompiler.frontend.host import import_on_host, needs_host
 from imccompiler.ir.types import shape_of
 
 VARIADIC = frozenset({"Concat", "Max", "Mean", "Min", "Sum"})
+_RENAMED = {"CastLike": "Cast", "Upsample": "Resize"}
 SOFTMAXES = frozenset({"Hardmax", "LogSoftmax", "Softmax"})
 
 
@@ -28,8 +30,13 @@ def import_digital(b: ModuleBuilder, node: Node) -> None:
     if node.op_type == "Split":
         _split(b, node)
         return
-    if node.attributes.get("training_mode"):
+    if node.attributes.get("training_mode") or _drops_out(b, node):
         raise ModelError("is in training mode", where=node.where, hint="export for inference")
+    if needs_host(b, node):
+        import_on_host(b, node)
+        return
+    if further := tuple(i for i, name in enumerate(node.outputs) if i and name):
+        import_on_host(b, node, further)
     attributes = _attributes(b, node)
     if _vanishes(b, node, attributes):
         b.define(node.outputs[0], b.value(node.inputs[0]))
@@ -38,7 +45,13 @@ def import_digital(b: ModuleBuilder, node: Node) -> None:
     elif node.op_type in SOFTMAXES and b.graph.opset < 13:
         _flat_softmax(b, node, attributes["axis"])
     else:
-        _import_outputs(b, node, attributes)
+        _import_first(b, node, attributes)
+
+
+def _drops_out(b: ModuleBuilder, node: Node) -> bool:
+    """Whether a Dropout is, or may be, in training mode, by its third input."""
+    mode = node.input(2) if node.op_type == "Dropout" else ""
+    return bool(mode) and (not b.is_constant(mode) or bool(np.any(b.constant(mode, node))))
 
 
 def _attributes(b: ModuleBuilder, node: Node) -> dict[str, Any]:
@@ -59,8 +72,8 @@ def _vanishes(b: ModuleBuilder, node: Node, attributes: dict[str, Any]) -> bool:
     return node.op_type == "Slice" and not attributes["axes"]
 
 
-def _import_outputs(b: ModuleBuilder, node: Node, attributes: dict[str, Any]) -> None:
-    """One op for each output; `output` says which one where it is not the first."""
+def _import_first(b: ModuleBuilder, node: Node, attributes: dict[str, Any]) -> None:
+    """The op of the first output; the vector unit computes no other."""
     moved = ATTRIBUTE_INPUTS.get(node.op_type, {})
     names = [name for i, name in enumerate(node.inputs) if i not in moved]
     while names and not names[-1]:
@@ -68,15 +81,21 @@ def _import_outputs(b: ModuleBuilder, node: Node, attributes: dict[str, Any]) ->
     absent = [i for i, name in enumerate(names) if not name]
     if absent:
         attributes = {**attributes, "absent": absent}
-    op_type = "Resize" if node.op_type == "Upsample" else node.op_type
+    op_type = _RENAMED.get(node.op_type, node.op_type)
+    if op_type != node.op_type and op_type == "Cast":
+        names, attributes = names[:1], {"to": _element_number(b, node)}
     operands = [b.value(name) for name in names if name]
-    for index, output in enumerate(node.outputs):
-        if output and output in b.graph.types:
-            info = b.info(output, node)
-            part = str(index) if index else ""
-            own = {**attributes, "output": index} if index else attributes
-            y = b.digital(node, op_type, operands, info.shape, own, dtype=info.dtype, part=part)
-            b.define(output, y)
+    if output := node.outputs[0]:
+        info = b.info(output, node)
+        y = b.digital(node, op_type, operands, info.shape, attributes, dtype=info.dtype)
+        b.define(output, y)
+
+
+def _element_number(b: ModuleBuilder, node: Node) -> int:
+    """ONNX's number of the element type of a node's result."""
+    from onnx import helper  # noqa: PLC0415
+
+    return int(helper.np_dtype_to_tensor_dtype(b.info(node.outputs[0], node).dtype))
 
 
 def _split(b: ModuleBuilder, node: Node) -> None:

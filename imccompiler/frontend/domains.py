@@ -35,6 +35,11 @@ def same_type(node: NodeProto) -> bool:
     return node.domain in QONNX and len(node.input) > 0
 
 
+def runtime_operators() -> frozenset[str]:
+    """ONNX Runtime's own operators."""
+    return frozenset(name for _, name in _runtime_operators())
+
+
 @cache
 def _runtime_operators() -> frozenset[tuple[str, str]]:
     # onnxruntime offers its schemas through this compiled module only.

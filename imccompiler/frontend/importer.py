@@ -13,12 +13,15 @@ from imccompiler.frontend.builder import ModuleBuilder
 from imccompiler.frontend.canonical import plain
 from imccompiler.frontend.constants import Constants, element_type
 from imccompiler.frontend.digital import import_digital
-from imccompiler.frontend.domains import DEFAULT
+from imccompiler.frontend.domains import DEFAULT, RUNTIME
+from imccompiler.frontend.einsum import import_einsum
 from imccompiler.frontend.graph import Graph, Node, TensorInfo
+from imccompiler.frontend.host import import_on_host
 from imccompiler.frontend.products import import_conv, import_gemm, import_matmul
 from imccompiler.frontend.quantised import DOMAIN as QUANTISED
 from imccompiler.frontend.quantised import REQUANTIZE
 from imccompiler.frontend.quantised_weights import import_requantize
+from imccompiler.frontend.recurrent import import_recurrent
 from imccompiler.frontend.soundness import check_known
 from imccompiler.frontend.transposed import import_conv_transpose
 from imccompiler.ir.store import WeightStore
@@ -29,8 +32,12 @@ if TYPE_CHECKING:
 PRODUCTS: Mapping[str, Callable[[ModuleBuilder, Node], None]] = {
     "Conv": import_conv,
     "ConvTranspose": import_conv_transpose,
+    "Einsum": import_einsum,
+    "GRU": import_recurrent,
     "Gemm": import_gemm,
+    "LSTM": import_recurrent,
     "MatMul": import_matmul,
+    "RNN": import_recurrent,
     REQUANTIZE: import_requantize,
 }
 
@@ -48,14 +55,8 @@ def import_graph(graph: Graph) -> tuple[ModuleOp, WeightStore]:
     for node in graph.nodes:
         if node.op_type in COMPUTED and builder.is_constant(node.outputs[0]):
             continue
-        if node.domain not in {"", QUANTISED}:
-            raise ModelError(
-                f"operators of the domain {node.domain!r} are not supported",
-                where=node.where,
-                hint="export the network with the operators of ONNX itself",
-            )
         try:
-            PRODUCTS.get(node.op_type, import_digital)(builder, node)
+            _importer(node)(builder, node)
         except (IRError, VerifyException) as error:
             raise ModelError(f"cannot be imported: {error}", where=node.where) from error
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -66,6 +67,23 @@ def import_graph(graph: Graph) -> tuple[ModuleOp, WeightStore]:
                 "report it",
             ) from error
     return builder.finish(), builder.store
+
+
+def _importer(node: Node) -> Callable[[ModuleBuilder, Node], None]:
+    """What imports a node.
+
+    Raises:
+        ModelError: Nothing does: it is of a domain that no part of the machine knows.
+    """
+    if node.domain in RUNTIME:
+        return import_on_host
+    if node.domain in {"", QUANTISED}:
+        return PRODUCTS.get(node.op_type, import_digital)
+    raise ModelError(
+        f"operators of the domain {node.domain!r} are not supported",
+        where=node.where,
+        hint="export the network with the operators of ONNX itself",
+    )
 
 
 def read_graph(

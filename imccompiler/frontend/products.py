@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from xdsl.ir import SSAValue
 
-from imccompiler.errors import ModelError
+from imccompiler.errors import InternalError, ModelError
 from imccompiler.frontend.builder import ModuleBuilder
 from imccompiler.frontend.constants import Array
-from imccompiler.frontend.digital import import_digital
+from imccompiler.frontend.convolution import convolve
 from imccompiler.frontend.graph import Node
+from imccompiler.frontend.host import import_on_host
+from imccompiler.frontend.moves import cut, join
 from imccompiler.frontend.window import window_attributes
 from imccompiler.ir.decisions import Window
 from imccompiler.ir.shapes import PLAIN
@@ -17,10 +21,10 @@ from imccompiler.ir.types import shape_of
 
 
 def import_conv(b: ModuleBuilder, node: Node) -> None:
-    """Conv with constant weights; with others it is a digital operator."""
+    """Conv with constant weights; with others it runs on the host."""
     weight, bias = node.input(1), node.input(2)
     if not b.is_constant(weight) or (bias and not b.is_constant(bias)):
-        import_digital(b, node)
+        import_on_host(b, node)
         return
     x = b.value(node.input(0))
     kernel = b.info(weight, node).shape[2:]
@@ -36,9 +40,9 @@ def import_conv(b: ModuleBuilder, node: Node) -> None:
         groups=int(node.attributes.get("group", 1)),
     )
     require_finite(b, node, weight, bias)
-    weight_value = b.value(weight)
     bias_value = b.value(bias) if bias else None
-    b.define(node.outputs[0], b.matmul(node, x, weight_value, bias_value, window=window))
+    named = (weight, b.constant(weight, node))
+    b.define(node.outputs[0], convolve(b, node, x, named, bias_value, window))
 
 
 def import_gemm(b: ModuleBuilder, node: Node) -> None:
@@ -72,33 +76,111 @@ def import_gemm(b: ModuleBuilder, node: Node) -> None:
 def import_matmul(b: ModuleBuilder, node: Node) -> None:
     """MatMul: static weights on either side, or two activations."""
     left, right = node.input(0), node.input(1)
-    result = b.info(node.outputs[0], node).shape
-    if b.is_constant(right) and _is_matrix(b.info(right, node).shape):
-        require_finite(b, node, right)
-        y = b.matmul(node, b.value(left), _weight(b, node, right), window=PLAIN)
-    elif b.is_constant(left) and _is_matrix(b.info(left, node).shape):
-        require_finite(b, node, left)
-        x = b.value(right)
-        single = len(shape_of(x)) == 1
-        weight = _weight(b, node, left, flip=True)
-        y = b.matmul(node, x if single else b.transpose(node, x, "B"), weight, window=PLAIN)
-        y = y if single else b.transpose(node, y, "Y")
-    else:  # a batch of different constant matrices is also multiplied as if it were activations
-        lhs, rhs = b.value(left), b.value(right)
-        if len(shape_of(lhs)) == 1:
-            lhs = b.reshape(node, lhs, (1, *shape_of(lhs)), "A")
-        if len(shape_of(rhs)) == 1:
-            rhs = b.reshape(node, rhs, (*shape_of(rhs), 1), "B")
-        y = b.dynamic_matmul(node, lhs, rhs)
-    b.define(node.outputs[0], b.reshape(node, y, result, "Y"))
+    result = b.info(node.outputs[0], node)
+    if result.dtype.kind in "iu":  # crossbars hold codes of reals
+        import_on_host(b, node)
+        return
+    if (y := _vector_by_matrix(b, node)) is not None:
+        b.define(node.outputs[0], b.reshape(node, y, result.shape, "Y"))
+        return
+    operands: list[SSAValue | Array] = []
+    for position, name in enumerate((left, right)):
+        operand = b.constant(name, node) if b.is_constant(name) else b.value(name)
+        shape = b.info(name, node).shape
+        if len(shape) == 1:
+            whole = (1, *shape) if position == 0 else (*shape, 1)
+            part = "AB"[position]
+            operand = (
+                b.reshape(node, operand, whole, part)
+                if isinstance(operand, SSAValue)
+                else operand.reshape(whole)
+            )
+        operands.append(operand)
+    y = multiply_matrices(b, node, operands[0], operands[1])
+    b.define(node.outputs[0], b.reshape(node, y, result.shape, "Y"))
+
+
+def _vector_by_matrix(b: ModuleBuilder, node: Node) -> SSAValue | None:
+    """The product of one vector with a constant matrix on either side, if it is that."""
+    for x, weight in (node.inputs[:2], node.inputs[1::-1]):
+        shape = b.info(weight, node).shape
+        vector = len(b.info(x, node).shape) == 1 and not b.is_constant(x)
+        if vector and b.is_constant(weight) and _is_matrix(shape) and len(shape) > 1:
+            flip = x == node.input(1)
+            require_finite(b, node, weight)
+            return b.matmul(node, b.value(x), _weight(b, node, weight, flip=flip), window=PLAIN)
+    return None
+
+
+def multiply_matrices(
+    b: ModuleBuilder, node: Node, left: SSAValue | Array, right: SSAValue | Array
+) -> SSAValue:
+    """The product of (..., M, K) and (..., K, N), of which arrays are static weights.
+
+    A batch of different weights is a product for each, on its part of the activations.
+    """
+    if isinstance(right, SSAValue) and isinstance(left, SSAValue):
+        return b.dynamic_matmul(node, left, right)
+    if not isinstance(right, SSAValue):
+        if isinstance(left, SSAValue):
+            return _by_weights(b, node, left, right, node.input(1))
+        raise InternalError("a product of constants is a constant", where=node.where)
+    flipped = b.transpose(node, right, "B")
+    y = _by_weights(b, node, flipped, np.swapaxes(_array(left), -1, -2), f"{node.input(0)}.T")
+    return b.transpose(node, y, "Y")
+
+
+def _array(value: SSAValue | Array) -> Array:
+    if isinstance(value, SSAValue):
+        raise InternalError("an activation is no weight")
+    return value
+
+
+def _by_weights(b: ModuleBuilder, node: Node, x: SSAValue, weights: Array, name: str) -> SSAValue:
+    """(..., M, K) times one or more weights (..., K, N)."""
+    _require_finite(weights, name, node)
+    if _is_matrix(weights.shape):
+        matrix = weights if weights.ndim == 2 else weights.reshape(weights.shape[-2:])
+        y = b.matmul(node, x, b.named_weight(name, matrix), window=PLAIN)
+        rank = max(len(shape_of(y)), weights.ndim)
+        return b.reshape(node, y, (*[1] * (rank - len(shape_of(y))), *shape_of(y)), "rank")
+    shape, inner = shape_of(x), weights.shape[-2:]
+    batch = np.broadcast_shapes(shape[:-2], weights.shape[:-2])
+    wide = (*batch, *shape[-2:])
+    if shape != wide:
+        rank = (*[1] * (len(wide) - len(shape)), *shape)
+        x = b.reshape(node, x, rank, "rank")
+        x = b.digital(node, "Expand", [x], wide, {"shape": list(wide)}, part="batch")
+    count = math.prod(batch)
+    x = b.reshape(node, x, (count, *shape[-2:]), "flat")
+    each = np.broadcast_to(weights, (*batch, *inner)).reshape(count, *inner)
+    products = [
+        b.matmul(
+            node,
+            cut(b, node, x, 0, range(i, i + 1), f"{i}.rows"),
+            b.weight(f"{name}.{i}", each[i]),
+            window=PLAIN,
+            part=str(i),
+        )
+        for i in range(count)
+    ]
+    y = join(b, node, products, 0)
+    return b.reshape(node, y, (*batch, shape[-2], inner[1]), "batched")
 
 
 def require_finite(b: ModuleBuilder, node: Node, *names: str) -> None:
     """Raise a ModelError if a constant has infinite values: no crossbar can hold them."""
     for name in filter(None, names):
-        value = b.constant(name, node)
-        if value.size and not (np.isfinite(value.min()) and np.isfinite(value.max())):
-            raise ModelError(f"{name!r} is infinite in places", where=node.where)
+        _require_finite(b.constant(name, node), name, node)
+
+
+def _require_finite(value: Array, name: str, node: Node) -> None:
+    if value.size and not (np.isfinite(value.min()) and np.isfinite(value.max())):
+        raise ModelError(
+            f"{name!r} is infinite in places",
+            where=node.where,
+            hint="replace the infinite weights, or export the network again",
+        )
 
 
 def _is_matrix(shape: tuple[int, ...]) -> bool:

@@ -237,7 +237,7 @@ class Lowering:
         if node.op_type == "Pad" and node.attributes.get("mode", "constant") == "constant":
             fill = int(self.scalar(node.input(2), node, 0.0))
             inputs += [""] * (3 - len(inputs))
-            inputs[2] = self.constant(f"{node.name}/fill", np.float32(code.real(fill)).reshape(()))
+            inputs[2] = self.constant(f"{node.name}/fill", np.array(code.real(fill), np.float32))
         outputs: list[str] = []
         for name in node.outputs:
             real = self.fresh(f"{name}/real") if name in self.graph.outputs else name

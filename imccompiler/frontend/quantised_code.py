@@ -61,10 +61,12 @@ class ConstantCodes:
     Attributes:
         scale: Of one step, one element or one for each index of some axis.
         bits: Width of the integers, zero points subtracted.
+        zero_bits: Bits that they would not need without zero points.
     """
 
     scale: NDArray[np.float64]
     bits: int
+    zero_bits: int = 0
 
 
 def integer_range(bits: int, *, signed: bool, narrow: bool = False) -> tuple[int, int]:
@@ -75,11 +77,12 @@ def integer_range(bits: int, *, signed: bool, narrow: bool = False) -> tuple[int
     return 0, (1 << bits) - 1 - narrow
 
 
-def constant_bits(codes: Array, zero_point: Array, low: int, high: int) -> int:
-    """Width of codes in [low, high] less their zero points: as declared, if they fit it."""
+def constant_bits(codes: Array, zero_point: Array, low: int, high: int) -> tuple[int, int]:
+    """Width of codes in [low, high] less their zero points, and by how much those widen it."""
     declared = (high - low).bit_length()
     shifted = codes.astype(np.int64) - zero_point.astype(np.int64)
-    return max(declared, range_bits(int(shifted.min(initial=0)), int(shifted.max(initial=0))))
+    needed = range_bits(int(shifted.min(initial=0)), int(shifted.max(initial=0)))
+    return max(declared, needed), max(needed - declared, 0)
 
 
 def along(values: Array, shape: tuple[int, ...], axis: int, block: int = 0) -> Array:

@@ -72,7 +72,7 @@ def dequantize_linear(g: Lowering, node: Node) -> None:
         bits = constant_bits(codes, full_zero, *_range_of(g, x, node))
         blocked = block or scale.ndim > 1
         known = np.asarray(full_scale if blocked else scale, np.float64)
-        g.codes[node.outputs[0]] = ConstantCodes(known, bits)
+        g.codes[node.outputs[0]] = ConstantCodes(known, *bits)
         return
     if np.unique(zero).size != 1:
         raise ModelError("has zero points that differ by channel", where=node.where)

@@ -18,10 +18,13 @@ from imccompiler.frontend.quantised_code import Code, ConstantCodes, integer_ran
 from imccompiler.frontend.quantised_linear import WIDEST
 from imccompiler.simulator.integer import range_bits
 
+SIGN_STEP = 2.0**-20
+"""Step of a code that only holds a sign, to the scale: below half of it, signs are lost."""
+
 FLOOR_MARGIN = 2.0**-10
 """By how much less than half a step a value is moved for rounding to the nearest to be a floor."""
 
-_ROUNDINGS: Mapping[str, Callable[[Array], Array]] = {
+ROUNDINGS: Mapping[str, Callable[[Array], Array]] = {
     "ROUND": np.rint,
     "HALF_EVEN": np.rint,
     "CEIL": np.ceil,
@@ -46,7 +49,7 @@ def quant(g: Lowering, node: Node) -> None:
     rounding = _rounding(node, "ROUND")
     if g.is_constant(x):
         steps = g.array(x).astype(np.float32) / scale + zero
-        codes = _ROUNDINGS[rounding](np.clip(steps, low, high))
+        codes = ROUNDINGS[rounding](np.clip(steps, low, high))
         values = ((codes - zero) * scale).astype(np.float32)
         _remember(
             g, node, values, scale, range_bits(low - round(zero.max()), high - round(zero.min()))
@@ -59,6 +62,8 @@ def quant(g: Lowering, node: Node) -> None:
         return
     if scale.size == 1:
         code = Code(float(scale.reshape(())), zero_point, low, high)
+        if rounding not in _NEAREST:  # which is done to a finer code of the values
+            x = g.requantize(node, x, _finer(code, bits, signed=signed), part="finer")
         x = _moved_for(g, node, x, code.scale, rounding, FLOOR_MARGIN)
         g.requantize(node, x, code, out=node.outputs[0], part="")
         return
@@ -72,8 +77,8 @@ def quant(g: Lowering, node: Node) -> None:
 def bipolar_quant(g: Lowering, node: Node) -> None:
     """BipolarQuant: x, scale; gives scale where x is not negative, else -scale.
 
-    Of activations: round((x - s) / 2s), kept in -1 and 0, is a code of one bit; times 2s plus s
-    is the result. At x = 0 the tie goes to the even number, 0.
+    Of activations: a code of one bit, -1 or 0, with a step so small that every negative number
+    rounds to -1 or below; then a choice between the two values by that code.
     """
     x, scale = node.input(0), _constant(g, node, 1)
     if g.is_constant(x):
@@ -85,9 +90,12 @@ def bipolar_quant(g: Lowering, node: Node) -> None:
             "scales activations by channel", where=node.where, hint="use one scale a tensor"
         )
     s = float(scale.reshape(()))
-    moved = g.affine(node, "Sub", x, s, part="moved")
-    sign = g.requantize(node, moved, Code(2 * s, 0, -1, 0), part="sign")
-    y = g.affine(node, "Add", sign, s, part="values")
+    negative = g.requantize(node, x, Code(s * SIGN_STEP, 0, -1, 0), part="sign")
+    choices = [
+        g.constant(f"{node.name}/{sign}", np.array(value, np.float32))
+        for sign, value in (("below", -s), ("above", s))
+    ]
+    y = g.emit(node, "Where", [negative, *choices], part="values")
     g.requantize(node, y, Code(s, 0, -2, 1), out=node.outputs[0], part="")
 
 
@@ -95,37 +103,46 @@ def trunc(g: Lowering, node: Node) -> None:
     """Trunc: x, scale, zero point, bits, [scale of the result,] bits of the result.
 
     Drops the last bits of codes n: floor(n / 2^t) = round(n / 2^t - 1/2 + 2^-(t + 1)), never a tie.
-    Without a scale of the result, the old form, it is that of x.
+    Without a scale of the result, the old form, it is that of x: the integers are made with the
+    step of what is left, and then have the smaller one.
     """
     later = len(node.inputs) > 5
     x, scale = node.input(0), g.scalar(node.input(1), node)
-    zero = _whole(_constant(g, node, 2), node)
+    zero = g.scalar(node.input(2), node)
     bits = round(g.scalar(node.input(5 if later else 4), node))
+    out_scale = g.scalar(node.input(4), node) if later else scale
+    dropped = round(float(np.log2(out_scale / scale)))
+    low, high = integer_range(bits + 1, signed=True)
     if later:
-        out_scale = g.scalar(node.input(4), node)
-        dropped = round(float(np.log2(out_scale / scale)))
         signed, narrow = (
             bool(node.attributes.get(k, d)) for k, d in (("signed", 1), ("narrow", 0))
         )
         low, high = integer_range(bits, signed=signed, narrow=narrow)
-        gain, out_zero = 1.0, _whole(np.array(zero / 2.0**dropped), node)
     else:
-        dropped, out_scale = round(g.scalar(node.input(3), node)) - bits, scale
-        low, high = integer_range(bits + 1, signed=True)
-        gain, out_zero = 2.0**-dropped, zero
-    shift = out_scale * (zero * 2.0**-dropped - out_zero)
+        dropped = round(g.scalar(node.input(3), node)) - bits
+    step, out_zero = scale * 2.0**dropped, zero * 2.0**-dropped if later else zero
     rounding = _rounding(node, "FLOOR")
     if g.is_constant(x):
         steps = np.rint(g.array(x).astype(np.float32) / np.float32(scale) + zero) / 2.0**dropped
-        codes = _ROUNDINGS[rounding](np.clip(steps, low, high) if later else steps)
+        codes = ROUNDINGS[rounding](np.clip(steps, low, high) if later else steps)
         values = ((codes - out_zero) * np.float32(out_scale)).astype(np.float32)
-        _remember(g, node, values, np.float32(out_scale), bits + 1)
+        _remember(g, node, values, np.array(out_scale, np.float32), bits + 1)
         return
-    x = g.affine(node, "Mul", x, gain, part="scaled") if gain != 1 else x
-    x = g.affine(node, "Add", x, shift, part="centred") if shift else x
-    margin = 2.0 ** -(dropped + 1)
-    x = _moved_for(g, node, x, out_scale, rounding, margin if dropped else 0.5)
-    g.requantize(node, x, Code(out_scale, out_zero, low, high), out=node.outputs[0], part="")
+    if zero:
+        x = g.affine(node, "Add", x, scale * zero, part="centred")
+    x = _moved_for(g, node, x, step, rounding, 2.0 ** -(dropped + 1))
+    held = Code(step, 0, low, high)
+    if out_scale == step and not out_zero:
+        g.requantize(node, x, held, out=node.outputs[0], part="")
+        return
+    x = g.requantize(node, x, held, part="steps")
+    x = g.affine(node, "Mul", x, out_scale / step, part="scaled")
+    x = g.requantize(node, x, Code(out_scale, 0, low, high), part="scaled/codes")
+    if out_zero:
+        zero_point = _whole(np.array(out_zero), node)
+        x = g.affine(node, "Sub", x, out_scale * out_zero, part="shifted")
+        x = g.requantize(node, x, Code(out_scale, zero_point, low, high), part="shifted/codes")
+    g.alias(node, node.outputs[0], x)
 
 
 def float_quant(g: Lowering, node: Node) -> None:
@@ -142,7 +159,7 @@ def float_quant(g: Lowering, node: Node) -> None:
     reach = min(reach, g.scalar(node.input(5), node, reach))
     step = 2.0 ** (1 - bias - mantissa)
     if g.is_constant(x):
-        rounding = _ROUNDINGS[_rounding(node, "ROUND")]
+        rounding = ROUNDINGS[_rounding(node, "ROUND")]
         values = minifloat(g.array(x) / scale, mantissa, step, reach, rounding) * scale
         bits = range_bits(-int(reach / step), int(reach / step))
         if bits <= 8:
@@ -193,6 +210,13 @@ def _moved_for(g: Lowering, node: Node, x: str, scale: float, rounding: str, mar
     return g.affine(node, "Add", x, -shift if rounding == "FLOOR" else shift, part=rounding.lower())
 
 
+def _finer(code: Code, bits: int, *, signed: bool) -> Code:
+    """Codes of 16 bits, each step of the given code being many of them."""
+    factor = 1 << (WIDEST - bits)
+    low, high = integer_range(WIDEST, signed=signed)
+    return Code(code.scale / factor, code.zero_point * factor, low, high)
+
+
 def _remember(g: Lowering, node: Node, values: Array, scale: Array, bits: int) -> None:
     g.constants.add(node.outputs[0], values)
     g.codes[node.outputs[0]] = ConstantCodes(np.asarray(scale, np.float64), bits)
@@ -219,9 +243,9 @@ def _whole(zero: Array, node: Node) -> int:
 
 def _rounding(node: Node, default: str) -> str:
     mode = str(node.attributes.get("rounding_mode", default)).upper()
-    if mode not in _ROUNDINGS:
+    if mode not in ROUNDINGS:
         raise ModelError(
-            f"has rounding_mode {mode!r}", where=node.where, hint=f"modes: {', '.join(_ROUNDINGS)}"
+            f"has rounding_mode {mode!r}", where=node.where, hint=f"modes: {', '.join(ROUNDINGS)}"
         )
     return mode
 

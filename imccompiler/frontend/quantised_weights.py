@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 
@@ -57,30 +59,33 @@ def decide_codes(module: ModuleOp, store: WeightStore, graph: Graph) -> list[str
             and op.source is not None
             and isinstance(op.weight.owner, WeightOp)
         ):
-            node = nodes.get(op.source.node)
+            name = op.source.node
+            node = nodes.get(name) or nodes.get(name.rpartition("/")[0])  # one of several products
             known = None if node is None else _known(graph, node)
             if known is None:
                 continue
             key = op.weight.owner.key.data
             weight = store[key]
-            codes = weight_codes(weight if op.window.kernel else weight.T, known)
-            if codes is None:
+            peaks = peaks_of(weight if op.window.kernel else weight.T, known)
+            if peaks is None:
                 notes.append(
                     f"the weights of {op.source.node!r} have several scales a channel: they were "
                     "quantised anew"
                 )
                 continue
-            op.codes = WeightCodes(store.add(f"{key}.peaks", codes[0]), codes[1])
+            op.codes = WeightCodes(store.add(f"{key}.peaks", peaks), known.bits, known.zero_bits)
     return notes
 
 
 def _known(graph: Graph, node: Node) -> ConstantCodes | None:
     """What is known of the constant operand of a product."""
-    return next((graph.codes[name] for name in node.inputs[:2] if name in graph.codes), None)
+    known = next((graph.codes[name] for name in node.inputs[:2] if name in graph.codes), None)
+    alpha = float(node.attributes.get("alpha", 1.0)) if node.op_type == "Gemm" else 1.0
+    return known if known is None else replace(known, scale=known.scale * abs(alpha))
 
 
-def weight_codes(weight: Array, known: ConstantCodes) -> tuple[Array, int] | None:
-    """Largest magnitude of each channel's integers, and the integers' width.
+def peaks_of(weight: Array, known: ConstantCodes) -> Array | None:
+    """Largest magnitude of each channel's integers, shape (channels,).
 
     Args:
         weight: Real values, shape (channels, ...).
@@ -94,9 +99,9 @@ def weight_codes(weight: Array, known: ConstantCodes) -> tuple[Array, int] | Non
     if scale.size not in {1, channels} or not np.all(scale > 0):
         return None
     if is_absent(weight):
-        return np.full(channels, (1 << (known.bits - 1)) - 1, np.int32), known.bits
+        return np.full(channels, (1 << (known.bits - 1)) - 1, np.int32)
     steps = weight.reshape(channels, -1) / np.broadcast_to(scale, channels)[:, None]
     codes = np.rint(steps)
     if np.abs(steps - codes).max(initial=0) > TOLERANCE:
         return None
-    return np.abs(codes).max(axis=1, initial=0).astype(np.int32), known.bits
+    return np.abs(codes).max(axis=1, initial=0).astype(np.int32)

@@ -10,21 +10,22 @@ from xdsl.ir import SSAValue
 from imccompiler.errors import ModelError
 from imccompiler.frontend.builder import ModuleBuilder
 from imccompiler.frontend.constants import Array
-from imccompiler.frontend.digital import import_digital
+from imccompiler.frontend.convolution import convolve
 from imccompiler.frontend.graph import Node
+from imccompiler.frontend.host import import_on_host
 from imccompiler.ir.decisions import Window
 from imccompiler.ir.types import shape_of
 
 
 def import_conv_transpose(b: ModuleBuilder, node: Node) -> None:
-    """ConvTranspose with constant weights; with others it is a digital operator.
+    """ConvTranspose with constant weights; with others it runs on the host.
 
     Output o collects input i through weight k where o = i stride + k dilation - pad (ONNX). With
     the stride's zeros put in, that is a convolution of stride 1 with the flipped kernel and
     dilation (kernel - 1) - pad of padding.
     """
     if not all(b.is_constant(name) for name in node.inputs[1:]):
-        import_digital(b, node)
+        import_on_host(b, node)
         return
     x = b.value(node.input(0))
     weight = b.constant(node.input(1), node)
@@ -55,8 +56,8 @@ def import_conv_transpose(b: ModuleBuilder, node: Node) -> None:
         groups=groups,
     )
     bias = b.value(node.input(2)) if node.input(2) else None
-    value = b.weight(f"{node.input(1)}.flipped", _flipped(weight, groups))
-    b.define(node.outputs[0], b.matmul(node, x, value, bias, window=window))
+    flipped = (f"{node.input(1)}.flipped", _flipped(weight, groups))
+    b.define(node.outputs[0], convolve(b, node, x, flipped, bias, window))
 
 
 def _flipped(weight: Array, groups: int) -> Array:

@@ -345,6 +345,18 @@ class Package(_Section):
         return -(-self.chips // columns), columns
 
 
+# All four of these links; a round trip over PCIe instead of HyperTransport's, of which there is no
+# figure there: the median of a 64 B read from a Xeon E5 (Neugebauer et al., SIGCOMM 2018).
+class Host(_Section):
+    """The link to the host, which runs the operators that no unit of the chip can do."""
+
+    latency_ns: NonNegativeFloat = Field(default=547.0, description="there and back, without data")
+    bytes_per_ns: PositiveFloat = Field(default=4 * 6.4, description="bandwidth, both ways alike")
+    pj_per_byte: NonNegativeFloat = Field(
+        default=10_400 / (4 * 6.4), description="energy of moving a byte"
+    )
+
+
 class Source(_Section):
     """Where a value comes from."""
 
@@ -369,6 +381,7 @@ class Machine(_Section):
     core_kinds: dict[str, CoreKind] = Field(min_length=1, description="by name")
     chip: Chip
     package: Package = Package()
+    host: Host = Host()
     sources: tuple[Source, ...] = Field(default=(), description="where the values come from")
 
     @model_validator(mode="after")

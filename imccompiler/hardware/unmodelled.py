@@ -14,6 +14,4 @@ def unmodelled(machine: Machine) -> tuple[str, ...]:
             told.append(f"core_kinds.{name}.cell.drift_exponent has no effect yet")
         if cell.stuck_at_min or cell.stuck_at_max:
             told.append(f"core_kinds.{name}.cell.stuck_at_min and stuck_at_max have no effect yet")
-        if cell.endurance_writes is not None:
-            told.append(f"core_kinds.{name}.cell.endurance_writes has no effect yet")
     return tuple(told)

@@ -61,12 +61,14 @@ class WeightCodes(Decision):
 
     `peaks` names an entry of the weight store: the largest magnitude of each channel's integers,
     shape (channels,). A channel's integers are its weights times peak / largest weight, whatever
-    factors have been folded into the channel; `bits` is their width.
+    factors have been folded into the channel; `bits` is their width, `zero_bits` of it only because
+    zero points were subtracted.
     """
 
-    name: ClassVar[str] = "imc.weight_codes"
+    name: ClassVar[str] = "imc.codes"
     peaks: str
     bits: int
+    zero_bits: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

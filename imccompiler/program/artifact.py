@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imccompiler.ir.host import on_host
 from imccompiler.program.isa import Code
 
 FORMAT_VERSION = 1
@@ -80,6 +81,8 @@ class Operand:
 class Function:
     """A digital function that `vfun` calls: an ONNX operator on quantised blocks.
 
+    With a domain in front of its name, such as `ai.onnx.GridSample`, the host computes it.
+
     `constants` maps operand positions to float arrays (such as a LayerNormalization's
     scale); the other positions are taken from `operands` in order.
     """
@@ -90,6 +93,11 @@ class Function:
     result: Operand
     constants: Mapping[int, NDArray[np.float32]] = field(default_factory=dict[int, Any])
     macs: int = 0  # of a product of two activations, else 0
+
+    @property
+    def on_host(self) -> bool:
+        """Whether the host computes it."""
+        return on_host(self.op_type)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,8 +124,12 @@ def _coverage(network: Network) -> Coverage:
         operators=tuple(OperatorCoverage(**asdict(o)) for o in found.operators),
         crossbar_macs=found.crossbar_macs,
         dynamic_macs=found.dynamic_macs,
+        host_macs=found.macs("host"),
         digital_elements=found.digital_elements,
+        host_elements=found.elements("host"),
         crossbar_share=found.crossbar_share,
+        dynamic_share=found.share("dynamic"),
+        host_share=found.share("host"),
     )
 
 

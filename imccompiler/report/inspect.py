@@ -13,6 +13,7 @@ from imccompiler.report import table
 from imccompiler.report.schema import Layer, Report
 
 passes = table.passes
+coverage = table.coverage
 
 
 def summary(report: Report) -> RenderableType:

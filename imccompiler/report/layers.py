@@ -22,6 +22,7 @@ from imccompiler.passes.build import layer_name
 from imccompiler.passes.kinds import kind_of
 from imccompiler.program.artifact import GROUP_COLUMNS, TILE_COLUMNS, Program
 from imccompiler.program.isa import IMM, LAYER, OP, Op
+from imccompiler.program.tiles import written_groups
 from imccompiler.report.schema import Crossbars, Layer
 
 _CORE, _CROSSBAR, _MATRIX = (TILE_COLUMNS.index(n) for n in ("core", "crossbar", "matrix"))
@@ -58,12 +59,30 @@ def crossbar_use(module: ModuleOp, program: Program, machine: Machine) -> Crossb
         if isinstance(op, MatmulOp)
     )
     held = int(cells[loaded[:, 1]].sum())
+    writes = _most_writes(program, loaded)
+    endurance = machine.main_kind.cell.endurance_writes
     return Crossbars(
         counting=machine.crossbar_count,
         used=len(used),
         available=int(of_cores(machine, lambda kind: kind.crossbars).sum()),
         cell_utilisation=filled / held if held else 0.0,
+        segments=len(np.unique(loaded[:, 0])) if len(loaded) else 1,
+        writes_per_image=writes,
+        images_until_worn=endurance / writes if endurance and writes else None,
     )
+
+
+def _most_writes(program: Program, loaded: NDArray[np.integer]) -> int:
+    """How often an image writes the crossbar that it writes most often.
+
+    `loaded` are the (segment, core, crossbar) that hold weights: cores that program groups have
+    each of their crossbars written once a segment.
+    """
+    writing = np.array(sorted({core for core, _ in written_groups(program)}), np.int64)
+    rows = loaded[np.isin(loaded[:, 1], writing)]
+    if not len(rows):
+        return 0
+    return int(np.unique(rows[:, 1:], axis=0, return_counts=True)[1].max())
 
 
 def _segments(module: ModuleOp, program: Program) -> NDArray[np.int64]:

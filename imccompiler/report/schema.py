@@ -79,14 +79,25 @@ class Crossbars(Section):
     cell_utilisation: Share = Field(
         description="share of the used crossbars' cells that hold a weight of the network"
     )
+    segments: Count = Field(
+        default=1, description="parts of the network whose weights are there one after the other"
+    )
+    writes_per_image: Count = Field(
+        default=0, description="times that the crossbar written most often is written for an image"
+    )
+    images_until_worn: float | None = Field(
+        default=None,
+        description="images after which its cells have had all the writes that they survive; null "
+        "without writes, or if the machine does not say how many that are",
+    )
 
 
 class OperatorCoverage(Section):
     """All ops of one ONNX operator on one kind of unit, in the network as imported."""
 
     op_type: str = Field(description="ONNX operator")
-    unit: Literal["crossbar", "dynamic", "digital"] = Field(
-        description="crossbars, products of two activations, or digital units"
+    unit: Literal["crossbar", "dynamic", "digital", "host"] = Field(
+        description="crossbars, products of two activations, digital units, or the host"
     )
     count: Count = Field(description="ops")
     macs: Count = Field(description="multiply-accumulates of one image; 0 where none is counted")
@@ -100,8 +111,12 @@ class Coverage(Section):
     operators: tuple[OperatorCoverage, ...] = Field(description="by operator, most work first")
     crossbar_macs: Count = Field(description="multiply-accumulates with static weights")
     dynamic_macs: Count = Field(description="multiply-accumulates of two activations")
+    host_macs: Count = Field(description="multiply-accumulates on the host, as far as counted")
     digital_elements: Count = Field(description="results of digital operators")
+    host_elements: Count = Field(description="results of operators on the host")
     crossbar_share: Share = Field(description="share of the multiply-accumulates on crossbars")
+    dynamic_share: Share = Field(description="share of the multiply-accumulates of two activations")
+    host_share: Share = Field(description="share of the multiply-accumulates on the host")
 
 
 class Check(Section):

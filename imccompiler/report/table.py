@@ -22,6 +22,13 @@ from imccompiler.report.units import (
     times_text,
 )
 
+UNITS = {
+    "crossbar": "crossbars",
+    "dynamic": "matrix unit",
+    "digital": "vector unit",
+    "host": "host",
+}
+
 
 def summary(report: Report) -> RenderableType:
     """The figures of a compilation, one section below the other."""
@@ -53,6 +60,29 @@ def layers(report: Report) -> Table:
             _maybe(item.crossbars),
             str(len(item.cores)) if item.cores else "",
             energy_text(item.energy_pj) if item.energy_pj is not None else "",
+        )
+    return table
+
+
+def coverage(report: Report) -> Table:
+    """One row for each operator on each kind of unit, most work first."""
+    found = report.coverage
+    total = found.crossbar_macs + found.dynamic_macs + found.host_macs
+    table = Table(box=box.SIMPLE_HEAD, title="coverage", title_justify="left", padding=(0, 1, 0, 0))
+    table.add_column("operator", no_wrap=True)
+    table.add_column("runs on", no_wrap=True)
+    for name in ("ops", "MACs", "share", "results"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for item in found.operators:
+        table.add_row(
+            escape(item.op_type),
+            UNITS[item.unit],
+            str(item.count),
+            count_text(item.macs) if item.macs else "",
+            share_text(item.macs / total) if item.macs else "",
+            count_text(item.elements),
+            item.reason,
         )
     return table
 
@@ -182,6 +212,13 @@ def _fact_rows(report: Report) -> Iterator[tuple[str, str]]:
     if (use := report.crossbars) is not None:
         text = f"{use.used:,} of {use.available:,} ({use.counting})"
         yield "crossbars", f"{text}, {share_text(use.cell_utilisation)} of their cells"
+        if use.segments > 1:
+            worn = use.images_until_worn
+            life = f", worn after {worn:,.0f} images" if worn is not None else ""
+            yield (
+                "weights",
+                f"in {use.segments} segments, written {use.writes_per_image} times{life}",
+            )
     if report.simulated is not None:
         yield "simulation", simulated_text(report.simulated)
     if report.check is not None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.errors import InternalError, UserInputError
+from imccompiler.ir.host import on_host
 from imccompiler.simulator.digital_elementwise import ELEMENTWISE, Evaluate
 from imccompiler.simulator.digital_forms import (
     CodedCall,
@@ -26,6 +27,7 @@ from imccompiler.simulator.digital_movement import MOVEMENT
 from imccompiler.simulator.digital_pooling import POOLING
 from imccompiler.simulator.digital_reduction import REDUCTION
 from imccompiler.simulator.digital_resize import RESIZE
+from imccompiler.simulator.host import evaluate_host
 from imccompiler.simulator.integer import (
     AffineCode,
     Codes,
@@ -66,7 +68,7 @@ def supported() -> frozenset[str]:
 
 
 def is_supported(op_type: str) -> bool:
-    """Whether the operator can be evaluated."""
+    """Whether the operator can be evaluated here, without the host."""
     return op_type in _OPERATORS
 
 
@@ -82,11 +84,14 @@ def evaluate_float(
             the attribute `absent` lists may be left out.
 
     Returns:
-        float64; movements return the element type that they are given.
+        float64; movements return the element type that they are given, operators on the host the
+        one that ONNX gives them.
 
     Raises:
         UserInputError: The operator, or a mode of it, is not supported.
     """
+    if on_host(op_type):
+        return evaluate_host(op_type, attributes, with_absent(attributes, operands))
     evaluate = _OPERATORS.get(op_type)
     if evaluate is None or attributes.get("output", 0):
         which = f"output {attributes.get('output', 0)} of the digital operator {op_type!r}"
@@ -129,6 +134,8 @@ def evaluate_codes(
     form = call.form
     if form != "function":
         return evaluate_form(form, call)
+    if on_host(op_type):
+        return _on_host(call)
     if op_type in {"Add", "Sub", "MatMul"} and all(q is not None for q in quants):
         return _product(call) if op_type == "MatMul" else _broadcast_add(call)
     if all(q is None for q in quants):
@@ -137,6 +144,18 @@ def evaluate_codes(
         return _by_table(call, position)
     reals = [v if q is None else dequantize(v, q) for v, q in call.pairs]
     return quantize(_by_images(op_type, attributes, reals, quants), result)
+
+
+def _on_host(call: CodedCall) -> Codes:
+    """Image by image: the host's operators know no images."""
+    reals = [v if q is None else dequantize(v, q) for v, q in call.pairs]
+    images = next((v.shape[0] for v, q in call.pairs if q is not None), 1)
+    each = (
+        [v if q is None else v[i] for v, q in zip(reals, call.quants, strict=True)]
+        for i in range(images)
+    )
+    results = [evaluate_host(call.op_type, call.attributes, one) for one in each]
+    return quantize(np.stack(results), call.result)
 
 
 def _broadcast_add(call: CodedCall) -> Codes:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.errors import InternalError
+from imccompiler.ir.host import on_host
 from imccompiler.simulator.digital_elementwise import clip_bounds
 from imccompiler.simulator.digital_movement import MOVEMENT, given
 from imccompiler.simulator.digital_pooling import (
@@ -73,7 +74,7 @@ def integer_form(
     quants = with_absent(attributes, quants)
     coded = [q for q in quants if q is not None]
     data_only = len(coded) == len(quants)
-    if not coded:
+    if not coded or on_host(op_type):
         return "function"
     if op_type in {"Add", "Sub"}:
         return "add" if data_only and len(coded) == 2 and shapes[0] == shapes[1] else "function"

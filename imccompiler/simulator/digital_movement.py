@@ -131,10 +131,12 @@ def depth_to_space(attributes: Attributes, operands: Sequence[Any]) -> Array:
 
 
 def space_to_depth(attributes: Attributes, operands: Sequence[Any]) -> Array:
-    """Blocks of pixels to channels."""
+    """Blocks of pixels to channels, in mode DCR (default) or CRD."""
     x, b = operands[0], attributes["blocksize"]
     n, c, h, w = x.shape
-    y = x.reshape(n, c, h // b, b, w // b, b).transpose(0, 3, 5, 1, 2, 4)
+    depth_first = attributes.get("mode", "DCR") == "DCR"
+    order = (0, 3, 5, 1, 2, 4) if depth_first else (0, 1, 3, 5, 2, 4)
+    y = x.reshape(n, c, h // b, b, w // b, b).transpose(order)
     return y.reshape(n, c * b**2, h // b, w // b)
 
 

@@ -55,7 +55,9 @@ def run_float(
     """
     samples = split_samples(module, inputs)
     results = [_run_sample(module, store, sample, observe) for sample in samples]
-    return {port: np.concatenate([r[port] for r in results]) for port in results[0]}
+    if len(results) == 1:
+        return results[0]
+    return {port: np.concatenate([np.atleast_1d(r[port]) for r in results]) for port in results[0]}
 
 
 def split_samples(module: ModuleOp, inputs: Mapping[str, Array]) -> list[dict[str, Array]]:

@@ -1,7 +1,7 @@
 """Operators on the host: ONNX Runtime runs a model of one node.
 
-An operator runs there if its attributes hold `host`, the version of its domain (`docs/ir.md`). An
-operator that ONNX Runtime lacks is run by ONNX's own reference implementation.
+Which operators run there, and the attributes that say how, is in `ir.host`. One that ONNX Runtime
+lacks is run by ONNX's own reference implementation.
 """
 
 from __future__ import annotations
@@ -14,13 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.errors import UserInputError
-
-VERSION, TYPES, OUTPUTS = "host", "host_types", "host_outputs"
-"""Attributes of operators on the host beside the node's own.
-
-The version of the operator's domain; ONNX's number of the element type of every input, 0 for an
-absent one; for every output of the node whether it has a name.
-"""
+from imccompiler.ir.host import OUTPUTS, TYPES, VERSION, split_name
 
 _OWN = frozenset({VERSION, TYPES, OUTPUTS, "absent", "output"})
 _IR_VERSION = 8  # what is built here needs nothing newer
@@ -28,17 +22,6 @@ _SESSIONS = 1024  # that are kept
 
 Array = NDArray[Any]
 Runner = Callable[[list[Array]], Array]
-
-
-def on_host(attributes: Mapping[str, Any]) -> bool:
-    """Whether an operator with these attributes runs on the host."""
-    return VERSION in attributes
-
-
-def split_name(op_type: str) -> tuple[str, str]:
-    """Domain and name of an operator: `com.microsoft.Gelu` is Gelu of com.microsoft."""
-    domain, _, name = op_type.rpartition(".")
-    return domain, name
 
 
 def evaluate_host(
@@ -78,19 +61,19 @@ def _as_type(value: Array, kind: int) -> Array:
     """Reals as elements of an ONNX type: integers are rounded and saturated."""
     from onnx import helper  # noqa: PLC0415
 
-    dtype = helper.tensor_dtype_to_np_dtype(kind)
+    dtype, value = helper.tensor_dtype_to_np_dtype(kind), np.asarray(value)
     if value.dtype == dtype:
-        return np.ascontiguousarray(value)
+        return np.asarray(value, order="C")
     if dtype.kind == "b":
-        return value != 0
+        return np.asarray(value != 0)
     if dtype.kind in "iu" and value.dtype.kind == "f":
         limits = np.iinfo(dtype)
         rounded = np.rint(np.nan_to_num(value))
         # float64 cannot hold the largest 64-bit integers: clip below them
         high = np.nextafter(2.0**63, 0) if dtype.itemsize == 8 else float(limits.max)
-        return np.clip(rounded, float(limits.min), high).astype(dtype)
+        return np.asarray(np.clip(rounded, float(limits.min), high)).astype(dtype)
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(value.astype(dtype))
+        return np.asarray(value, dtype, order="C")
 
 
 @lru_cache(maxsize=_SESSIONS)
@@ -113,9 +96,16 @@ def _runner(op_type: str, attributes: tuple[tuple[str, Any], ...]) -> Runner:
         if split_name(op_type)[0]:
             raise UserInputError(f"ONNX Runtime does not run {op_type}: {error}") from error
         return _reference(op_type, model, output, error)
-    return lambda feeds: np.asarray(
-        session.run([output], dict(zip(names, feeds, strict=True)))[0]
-    )
+
+    def run(feeds: list[Array]) -> Array:
+        try:
+            return np.asarray(session.run([output], dict(zip(names, feeds, strict=True)))[0])
+        except Exception as error:  # it began to run what it cannot, as some functions of ONNX
+            if split_name(op_type)[0]:
+                raise
+            return _reference(op_type, model, output, error)(feeds)
+
+    return run
 
 
 def _reference(op_type: str, model: Any, output: str, reason: Exception) -> Runner:
@@ -174,7 +164,8 @@ def _attribute(domain: str, op_type: str, version: int, name: str, value: Any) -
     kind: int | None = None
     if defs.has(op_type, version, domain):
         known = defs.get_schema(op_type, version, domain).attributes.get(name)
-        kind = None if known is None else int(known.type.value)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        kind_of: Any = None if known is None else known.type
+        kind = None if kind_of is None else int(kind_of.value)
     if kind is None and value == ():
         kind = 7  # AttributeProto.INTS: an empty list does not say its type
     plain = list(value) if isinstance(value, tuple) else value

@@ -112,14 +112,15 @@ def fixed_point(
     return np.minimum(multiplier, largest).astype(np.int64), shift
 
 
-def multiplier_width(value_bits: int) -> int:
-    """Magnitude bits of a multiplier for values of `value_bits`.
+def multiplier_width(value_bits: int, code_bits: int = MIN_MULTIPLIER_BITS) -> int:
+    """Magnitude bits of a multiplier for values of `value_bits` and results of `code_bits`.
 
-    As many as keep the product within 32 bits, 15 at most. Where fewer than 8 would be left,
-    products are a byte wider, and so on.
+    As many as keep the product within 32 bits, 15 at most. Where fewer than the result has bits
+    would be left, and at least 8, products are a byte wider, and so on.
     """
     product_bits = VALUE_BITS
-    while product_bits - value_bits < MIN_MULTIPLIER_BITS:
+    least = min(max(code_bits, MIN_MULTIPLIER_BITS), MATMUL_MULTIPLIER_BITS)
+    while product_bits - value_bits < least:
         product_bits += 8
     return min(MATMUL_MULTIPLIER_BITS, product_bits - value_bits)
 
@@ -226,7 +227,7 @@ class AverageParameters:
     def from_quants(cls, a: AffineCode, out: AffineCode, window: int) -> Self:
         """Parameters of the mean of `window` values."""
         sums = _scaled(a.bits, window)
-        width = multiplier_width(range_bits(*sums) + 2)  # 2: zero points of both sides
+        width = multiplier_width(range_bits(*sums) + 2, out.bits)  # 2: zero points of both sides
         max_shift = VALUE_BITS - 2 - out.bits
         m, s = fixed_point(a.scale / (out.scale * window), width, max_shift)
         multiplier, shift = int(m), int(s)
@@ -283,7 +284,9 @@ class MatmulRequant:
     The real bias and both zero points are in `bias`: sum_k w (x - zx) = sum_k w x - zx sum_k w,
     and the result's zero point is divided by the scale ratio (rounding it costs at most half a
     ratio of a code, some thousandths of a code for usual scales). A following relu needs
-    nothing: its result has the lowest code as zero point, at which saturation clamps.
+    nothing: its result has the lowest code as zero point, at which saturation clamps. A
+    result of one bit whose zero point is 0 is the sign of the sum, exactly, where a step of the
+    sum is no smaller than one of the result.
 
     Attributes:
         bias, multiplier, shift: Shape (channels,); int32 (`bias` int64 if it needs more).
@@ -328,19 +331,26 @@ class MatmulRequant:
         target = np.zeros_like(total) if bias is None else bias / np.float64(output_code.scale)
         target = target + output_code.zero_point  # the code that a sum of 0 must give
         reach = 2.0**output_code.bits
+        sign_only = output_code.bits == 1 and output_code.zero_point == 0
 
         def folded(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
             real = target / ratio - input_code.zero_point * total
             # A bias beyond these bounds saturates the result for every input, as they do.
-            return np.rint(np.clip(real, -highest - reach / ratio, reach / ratio - lowest))
+            bounded = np.clip(real, -highest - reach / ratio, reach / ratio - lowest)
+            return np.floor(bounded) if sign_only else np.rint(bounded)
 
         ratio = np.float64(input_code.scale) * weight_scale / output_code.scale
         estimate = _accumulator_range(folded(ratio), lowest, highest)
         # The fixed-point ratio moves the folded bias by less than a hundredth.
-        width = multiplier_width(range_bits(*(int(1.01 * v) for v in estimate)))
+        width = multiplier_width(range_bits(*(int(1.01 * v) for v in estimate)), output_code.bits)
         multiplier, shift = fixed_point(ratio, width)
         multiplier = np.maximum(multiplier, 1)
-        biases = folded(np.ldexp(multiplier.astype(np.float64), -shift))
+        rounded = np.ldexp(multiplier.astype(np.float64), -shift)
+        if sign_only:  # -1 where the sum is negative, else 0: a sum is an integer, so exactly
+            whole = ratio >= 1
+            multiplier, shift = np.where(whole, 1, multiplier), np.where(whole, 0, shift)
+            rounded = np.where(whole, ratio, rounded)
+        biases = folded(rounded)
         ends = (lowest + np.minimum(biases, 0), highest + np.maximum(biases, 0))
         return cls(
             bias=biases.astype(np.int32 if np.abs(biases).max() < 2**31 else np.int64),

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.cost import energy
+from imccompiler.cost.host import host_pj
 from imccompiler.cost.places import Places
 from imccompiler.cost.timing import CoreTiming
 from imccompiler.hardware.schema import CoreKind, Machine
@@ -79,7 +80,7 @@ def _parts(
             energy.local_memory_pj(kind, read, written),
         ]
     if op == Op.VFUN:
-        return _functions(program, kind, forms)
+        return _functions(program, machine, kind, forms)
     if op < Op.LD:
         second = n * (o if op == Op.VVACC else i if op <= Op.VVDMUL else 0)
         return [
@@ -100,7 +101,9 @@ def _transfers(machine: Machine, kind: CoreKind, op: Op, n: Ints) -> list[energy
     return [energy.local_memory_pj(kind, n * reads, n * writes)] if reads or writes else []
 
 
-def _functions(program: Program, kind: CoreKind, forms: Ints) -> list[energy.Energies]:
+def _functions(
+    program: Program, machine: Machine, kind: CoreKind, forms: Ints
+) -> list[energy.Energies]:
     """Energies of digital functions: an operand after the other, the result, the computing."""
     called = [program.functions[number - 1] for number in forms[:, FORM_FUNCTION].tolist()]
     macs = np.array([function.macs for function in called])
@@ -109,9 +112,11 @@ def _functions(program: Program, kind: CoreKind, forms: Ints) -> list[energy.Ene
     for row, function in zip(sizes, called, strict=True):
         row[: len(function.operands)] = [operand_bytes(o) for o in function.operands]
     written = np.array([operand_bytes(function.result) for function in called])
+    away = np.array([function.on_host for function in called])
     return [
         *(energy.local_memory_pj(kind, size, 0) for size in sizes.T),
         energy.local_memory_pj(kind, 0, written),
         energy.product_pj(kind, macs),
-        energy.function_pj(kind, np.where(macs > 0, 0, forms[:, FORM_COUNT])),
+        energy.function_pj(kind, np.where((macs > 0) | away, 0, forms[:, FORM_COUNT])),
+        host_pj(machine.host, np.where(away, sizes.sum(axis=1) + written, 0)),
     ]

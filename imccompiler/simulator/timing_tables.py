@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imccompiler.cost import energy
+from imccompiler.cost.host import HostTiming
 from imccompiler.cost.network import NetworkTiming
 from imccompiler.cost.timing import CoreTiming
 from imccompiler.hardware.cores import kind_numbers
@@ -85,6 +86,7 @@ def build(program: Program, machine: Machine) -> CostTables:
             kind=kinds[number],
             core=CoreTiming.of(kinds[number], program.weight_bits),
             network=network,
+            host=HostTiming.of(machine.host),
             op=Op(code_of_op),
             pairs=pairs.astype(np.int64),
             costs=costs[chosen],
@@ -132,7 +134,7 @@ class _Block:
     """The rows of one operation on one kind of core, being filled.
 
     Attributes:
-        kind, core, network: Where it runs.
+        kind, core, network, host: Where it runs.
         op: The operation.
         pairs: Bit widths, shape (pairs, 2).
         costs: Shape (rows, pairs, COST_SIZE).
@@ -141,6 +143,7 @@ class _Block:
     kind: CoreKind
     core: CoreTiming
     network: NetworkTiming
+    host: HostTiming
     op: Op
     pairs: Ints
     costs: Ints
@@ -231,7 +234,9 @@ def _fill_functions(block: _Block, functions: Sequence[Function], n: Ints) -> No
         written = operand_bytes(function.result)
         one.costs[..., r.READ_PS] = sum(port.read_ps(size) for size in sizes)
         one.costs[..., r.WRITE_PS] = port.write_ps(written)
-        if function.macs:
+        if function.on_host:
+            one.costs[..., r.COMPUTE_PS] = block.host.call_ps(sum(sizes) + written)
+        elif function.macs:
             one.costs[..., r.COMPUTE_PS] = core.product_compute_ps(function.macs)
         else:
             one.costs[..., r.COMPUTE_PS] = core.function_compute_ps(elements)

@@ -301,13 +301,6 @@ def test_second_output_is_told_by_an_attribute(make_model) -> None:
     assert only_attributes(network)["output"] == 1
 
 
-def test_absent_operand_is_told_by_an_attribute(make_model) -> None:
-    lstm = node("LSTM", ["x", "w", "r", "", "", "h"], ["y"], hidden_size=2)
-    weights = {"w": noise(1, 8, 3), "r": noise(1, 8, 2), "h": noise(1, 1, 2)}
-    network = load_onnx(make_model([lstm], {"x": noise(4, 1, 3)}, weights))
-    assert only_attributes(network)["absent"] == (3, 4)
-
-
 def test_floats_are_the_shortest_that_mean_the_same(make_model) -> None:
     relu = node("LeakyRelu", ["x"], ["y"], alpha=0.1)
     network = load_onnx(make_model([relu], {"x": noise(3)}))
@@ -319,7 +312,7 @@ def test_floats_are_the_shortest_that_mean_the_same(make_model) -> None:
     [
         (node("RandomNormalLike", ["x"], ["y"], "n"), "random"),
         (node("Reshape", ["x", "shape"], ["y"], "n"), "shape of tensor 'y' is not known"),
-        (node("Clip", ["x", "low"], ["y"], "n"), "'low' depends on data"),
+        (node("NonZero", ["x"], ["y"], "n"), "elements its result 'y' has depends on data"),
     ],
 )
 def test_what_depends_on_data_is_refused(make_model, wrong: Any, message: str) -> None:

@@ -35,15 +35,17 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 def test_conv(check, x: Any, w: Any, attributes: dict[str, Any], bias: bool) -> None:
     weights = {"w": noise(*w, seed=1)} | ({"b": noise(w[0], seed=2)} if bias else {})
     conv = node("Conv", ["x", *weights], ["y"], **attributes)
-    assert check(conv, {"x": noise(*x)}, weights) == ["matmul"]
+    found = check(conv, {"x": noise(*x)}, weights)
+    assert found.count("matmul") == (1 if len(x) < 5 else 4)
+    assert len(x) == 5 or found == ["matmul"]
 
 
-def test_conv_with_activations_as_weights_is_digital(make_model) -> None:
+def test_conv_with_activations_as_weights_runs_on_the_host(make_model) -> None:
     inputs = {"x": noise(1, 2, 5, 5), "w": noise(3, 2, 3, 3)}
     network = load_onnx(make_model([node("Conv", ["x", "w"], ["y"])], inputs))
-    (digital,) = [o for o in network.coverage.operators if o.op_type == "Conv"]
-    assert digital.unit == "digital"
-    assert "not lowered" in digital.reason
+    (conv,) = [o for o in network.coverage.operators if o.op_type == "Conv"]
+    assert conv.unit == "host"
+    assert conv.macs == 3 * 3 * 3 * 2 * 3 * 3
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_gemm_that_adds_an_activation(check) -> None:
         ((5,), (5, 6), ["matmul"]),
         ((4, 5), (5,), ["matmul", "Reshape"]),
         ((4, 5), (1, 5, 6), ["matmul", "Reshape"]),
-        ((3, 4, 5), (3, 5, 6), ["dynamic_matmul"]),
+        ((2, 4, 5), (2, 5, 6), ["Slice", "matmul", "Slice", "matmul", "Concat"]),
     ],
 )
 def test_matmul_with_a_constant_right(check, a: Any, b: Any, kinds: list[str]) -> None:

@@ -23,7 +23,7 @@ POSITIVE = {
     ("Window", "strides"),
     ("Window", "dilations"),
     ("Window", "groups"),
-    *((kind, "bits") for kind in ("Quant",)),
+    *((kind, "bits") for kind in ("Quant", "WeightCodes")),
     *(("Tiling", name) for name in ("rows", "columns", "slices", "pack")),
     *(("Replication", name) for name in ("copies", "row_split", "column_split", "grid")),
     ("Grain", "pieces"),

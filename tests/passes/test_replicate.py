@@ -16,7 +16,11 @@ from imccompiler.ir.decisions import Replication
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.layouts import assign_layouts
 from imccompiler.passes.options import Option, layer_options, unbeaten
-from imccompiler.passes.replicate import ReplicatePass, choose
+from imccompiler.passes.replicate import (
+    ReplicatePass,
+    _priced,  # pyright: ignore[reportPrivateUsage]
+    choose,
+)
 
 UP_TO_TILING = "fold,canonicalize,quantize,partition"
 
@@ -53,6 +57,29 @@ def test_the_choice_for_latency_is_the_least_sum(drawn):
     best = min(sum(o.time_ns for o in c) for c in all_choices(options, limit))
     assert sum(o.time_ns for o in chosen) == bound == best
     assert sum(o.crossbars for o in chosen) <= limit
+
+
+@settings(max_examples=300, deadline=None)
+@given(layers())
+def test_the_choice_by_price_fits_and_its_bound_holds(drawn):
+    """What is chosen for machines with very many crossbars, on ones with few."""
+    options, limit = drawn
+    limit = min(limit, sum(layer[-1].crossbars for layer in options))
+    chosen, bound = _priced(options, limit)
+    best = min(sum(o.time_ns for o in c) for c in all_choices(options, limit))
+    assert sum(o.crossbars for o in chosen) <= limit
+    assert bound <= best * (1 + 1e-9)
+    assert best <= sum(o.time_ns for o in chosen)
+
+
+def test_the_choice_by_price_is_near_the_best_of_many_layers():
+    rng = np.random.default_rng(0)
+    options = [[option(n, work / n) for n in range(1, 40)] for work in rng.integers(100, 9000, 60)]
+    chosen, bound = _priced(options, 700)
+    exact, least = choose(options, 700, "latency")
+    assert sum(o.crossbars for o in exact) <= 700
+    assert bound <= least * (1 + 1e-9)
+    assert least <= sum(o.time_ns for o in chosen) * (1 + 1e-9) <= 1.01 * least
 
 
 @settings(max_examples=300, deadline=None)

@@ -74,8 +74,12 @@ def report() -> s.Report:
             ),
             crossbar_macs=1152,
             dynamic_macs=0,
+            host_macs=0,
             digital_elements=0,
+            host_elements=0,
             crossbar_share=1.0,
+            dynamic_share=0.0,
+            host_share=0.0,
         ),
         check=s.Check(
             bit_exact=True,
