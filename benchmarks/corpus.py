@@ -3,8 +3,8 @@
     make corpus
     python benchmarks/corpus.py [--only PATTERN ...] [--hardware NAME] [--json FILE]
 
-A row a network. Without --hardware it is compiled for the first of `pimcomp`,
-`examples/isaac_package.yaml` and `hermes` (in segments) that holds it. Exact: the executed stream
+A row a network. Without --hardware it is compiled for the first that holds it of `pimcomp`, four
+chips of it, `examples/isaac_package.yaml` and `hermes` (in segments). Exact: the executed stream
 equals the integer reference bit for bit on one input. SQNR: against ONNX Runtime in floating
 point, at 8 bits; of networks with real weights, on natural inputs (`corpus_inputs.py`), half of
 them for calibration and the other half to measure on; of others, on seeded noise. Each network
@@ -83,11 +83,12 @@ def table(rows: list[Row]) -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     exact = {None: "-", True: "yes", False: "NO"}[row.bit_exact]
+    chips = f", {row.chips} chips" if row.chips > 1 else ""
     segments = f" in {row.segments} segments" if row.segments > 1 else ""
     return (
         row.network,
         "real" if row.trained else "seeded",
-        row.machine + segments,
+        row.machine + chips + segments,
         str(row.operators),
         share_text(row.crossbar_share),
         share_text(row.dynamic_share),

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from imccompiler.report.schema import Check
 
 ROOT = Path(__file__).parent.parent
-MACHINES = ("pimcomp", str(ROOT / "examples" / "isaac_package.yaml"), "hermes")
-"""Tried in turn: a chip; a package of chips; a chip that reads its weights again in segments."""
-FIT = "7b"
-"""Part of the names of networks that are compiled without weights."""
+PACKAGE = str(ROOT / "examples" / "isaac_package.yaml")
+MACHINES = (("pimcomp",), ("pimcomp", "package.chips=4"), (PACKAGE,), ("hermes",))
+"""Tried in turn: a chip; four; a package of 112; a chip that rewrites its cells in segments."""
+WITHOUT_WEIGHTS = "7b"
+"""Part of the names of networks that are compiled for shapes only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Row:
     trained: bool
     natural_inputs: bool
     machine: str = ""
+    chips: int = 1
     operators: int = 0
     crossbar_share: float = 0.0
     dynamic_share: float = 0.0
@@ -70,7 +72,7 @@ def measure(name: str, *, hardware: str | None, effort: int) -> Row:
         calibration = {n: _along(a[: case.samples]) for n, a in inputs.items()}
         held_out = {n: a[case.samples :] for n, a in inputs.items()}
     options: dict[str, Any] = {"bind": case.bindings, "effort": effort, "calibration": calibration}
-    if FIT in name:
+    if WITHOUT_WEIGHTS in name:
         options["shapes_only"] = True
     else:
         options["check"] = True
@@ -85,13 +87,14 @@ def _along(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _on_a_machine(model: Path | str, hardware: str | None, options: dict[str, Any]) -> Compilation:
-    machines = MACHINES if hardware is None else (hardware,)
-    for machine in machines[:-1]:
+    machines = MACHINES if hardware is None else ((hardware,),)
+    for machine, *overrides in machines[:-1]:
         try:
-            return imccompiler.compile(model, machine, **options)
+            return imccompiler.compile(model, machine, set=overrides, **options)
         except DoesNotFitError as error:
-            print(f"{model}: {machine}: {error.message}", file=sys.stderr)
-    return imccompiler.compile(model, machines[-1], **options)
+            print(f"{model}: {machine} {overrides}: {error}", file=sys.stderr)
+    machine, *overrides = machines[-1]
+    return imccompiler.compile(model, machine, set=overrides, **options)
 
 
 def _row(
@@ -105,6 +108,7 @@ def _row(
         trained=case.trained and held_out is not None,
         natural_inputs=held_out is not None,
         machine=report.hardware,
+        chips=compiled.machine.package.chips,
         operators=sum(o.count for o in coverage.operators),
         crossbar_share=coverage.crossbar_share,
         dynamic_share=coverage.dynamic_share,
