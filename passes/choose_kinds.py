@@ -1,31 +1,24 @@
-"""Which kind of core each layer stands on, where a machine has several with crossbars.
+"""What each kind of core offers to the layers, and which offers they take: for `partition`.
 
-Each layer has options on each kind: copies and splits with their crossbars and their time, as
-`replicate` has them, or one copy with its energy. Crossbars of a kind have a price, the same for
-all layers; a layer takes the option of least cost plus price. Prices begin at zero and rise until
-no kind is asked for more than it has: Lagrangian relaxation of the choice of least total cost
-within the crossbars of every kind (Fisher, Management Science 27(1), 1981). So a layer is on the
-kind that does it best, unless others gain more from the crossbars that it would take there.
+Each layer has offers on each kind of core with crossbars: copies and splits with their crossbars
+and their time, as `replicate` has them, or one copy with its energy. `market` chooses among them.
 
-For throughput the slowest layer counts first: the least time is bisected that each layer can keep,
-and offers that take longer are left out. A network that is larger than the chip gets its weights in
-segments on one kind of core, if that will do, and keeps those on the others: as many crossbars of
-that kind as it wants, each at the cost of loading it. The kind is that of least total cost.
+A network that is larger than the chip gets its weights in segments on one kind of core, if that
+will do, and keeps those on the others: as many crossbars of that kind as it wants, each at the cost
+of loading it. The kind is that of least total cost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 
-from imccompiler.cost.energy import mvmul_pj, total_pj
+from imccompiler.cost.energy import combined, ld_pj, mvmul_pj, mvwr_pj, total_pj
 from imccompiler.errors import DoesNotFitError
 from imccompiler.hardware.weights import outputs_per_crossbar
+from imccompiler.ir.decisions import Replication
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.base import CompileContext
 from imccompiler.passes.blocks import LayerBlocks, layer_blocks
@@ -34,27 +27,10 @@ from imccompiler.passes.families import families
 from imccompiler.passes.geometry import Box
 from imccompiler.passes.kinds import Stock, stock
 from imccompiler.passes.layouts import assign_layouts
+from imccompiler.passes.market import Market, Offer
 from imccompiler.passes.options import options_on, smallest_largest_part
-from imccompiler.passes.reloads import reload_ns_per_crossbar
+from imccompiler.passes.reloads import reload_ns_per_crossbar, weight_bytes
 from imccompiler.passes.spread import copies_busy_ns, spread
-
-FILLS = (0.97, 1.0)
-"""Shares of a kind's crossbars that layers may take: that of `replicate`, then all."""
-ROUNDS = 24  # in which prices rise in turn
-LEAST_PRICE = 1e-6  # above none, in costs a crossbar
-STEPS = 40  # of a bisection
-UNEQUAL = 1e-3  # what the last layer pays more than the first
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-
-
-class Offer(NamedTuple):
-    """One way to put a layer on a kind of core."""
-
-    kind: int
-    crossbars: int
-    cost: float
 
 
 def choose_kinds(module: ModuleOp, context: CompileContext) -> Iterator[tuple[MatmulOp, str]]:
@@ -76,12 +52,23 @@ def choose_kinds(module: ModuleOp, context: CompileContext) -> Iterator[tuple[Ma
     chosen = market.choose(room, slowest=context.objective == "throughput")
     if chosen is None:
         rewritable = np.array([of.kind.cell.rewritable for of in kinds.values()])
-        load = np.array([reload_ns_per_crossbar(context, name) for name in names])
+        load = np.array([_load_cost(of, context) for of in kinds.values()])
         chosen = market.choose_loaded(room, rewritable, load)
     for family, kind in zip(together, chosen.tolist(), strict=True):
         for op in family:
             if op.kind is None:
                 yield op, names[kind]
+
+
+def _load_cost(of: Stock, context: CompileContext) -> float:
+    """Cost of bringing the weights of a crossbar from the global memory."""
+    if context.objective != "energy":
+        return reload_ns_per_crossbar(context, of.name)
+    machine = context.machine
+    weights = of.kind.crossbar.rows * outputs_per_crossbar(of.kind, machine.weight_bits)
+    size = weight_bytes(weights, machine.weight_bits)
+    spent = combined([(1, ld_pj(machine, of.kind, size)), (1, mvwr_pj(of.kind, 1))])
+    return float(total_pj(spent))
 
 
 def _offers(
@@ -95,16 +82,9 @@ def _offers(
     op = family[0]
     able = [index for index, of in enumerate(kinds) if _suits(op, of, context)]
     found = [o for i in able for o in _offers_of(i, kinds[i], op, whole, context)]
-    fitting = [o for o in found if o.crossbars <= kinds[o.kind].crossbars]
-    if not fitting:  # where cells can be rewritten, `segment` cuts the layer
-        fitting = [
-            Offer(i, int(spread(_blocks(op, kinds[i], context), 1, 1).crossbars.sum()), 0.0)
-            for i in able
-            if kinds[i].kind.cell.rewritable
-        ]
-    if not fitting:
+    if not found:
         raise _fits_none(op, [kinds[i] for i in able] or list(kinds), context)
-    return [o._replace(cost=o.cost * len(family)) for o in fitting]
+    return [o._replace(cost=o.cost * len(family)) for o in found]
 
 
 def _suits(op: MatmulOp, of: Stock, context: CompileContext) -> bool:
@@ -131,40 +111,50 @@ def _blocks(op: MatmulOp, of: Stock, context: CompileContext, unroll: int = 1) -
 def _offers_of(
     index: int, of: Stock, op: MatmulOp, whole: Box, context: CompileContext
 ) -> list[Offer]:
-    """What a kind of core offers to a layer; nothing if it has no room for a part of it."""
-    pack = op.tiling.pack if op.tiling is not None else 0
-    options = options_on(of.name, op, whole, context, pack)
+    """What a kind of core offers to a layer; nothing if it has no room for a part of it.
+
+    A copy that is larger than all its crossbars is one that `segment` cuts, if it can.
+    """
     if op.replication is not None:
         return _standing(index, of, op, whole, context)
+    pack = op.tiling.pack if op.tiling is not None else 0
+    options = options_on(of.name, op, whole, context, pack)
+    offers = [Offer(index, o.crossbars, o.time_ns) for o in options]
     if context.objective == "energy":
-        return [
-            Offer(index, o.crossbars, _energy_pj(op, of, whole, o.unroll, context))
-            for o in options[:1]
-        ]
-    return [Offer(index, o.crossbars, o.time_ns) for o in options]
+        energy_pj = [_energy_pj(op, of, whole, o.unroll, context) for o in options[:1]]
+        offers = [o._replace(cost=pj) for o, pj in zip(offers, energy_pj, strict=False)]
+    fitting = [o for o in offers if o.crossbars <= of.crossbars]
+    if fitting or not of.kind.cell.rewritable or op.window.groups > 1:
+        return fitting
+    return [_replicated(index, of, op, whole, Replication(1), context)]
 
 
 def _standing(
     index: int, of: Stock, op: MatmulOp, whole: Box, context: CompileContext
 ) -> list[Offer]:
-    """What a replication that stands amounts to on a kind of core."""
-    r, integer = op.replication, op.integer
-    if r is None or integer is None:
+    """What a replication that stands amounts to on a kind of core, if it is one there."""
+    r = op.replication
+    if r is None:
         return []
+    copy = spread(_blocks(op, of, context, r.unroll), r.row_split, r.column_split)
+    fits = copy.crossbars.shape == (r.row_split, r.column_split)
+    if not fits or copy.crossbars.max() > of.kind.crossbars:
+        return []
+    return [_replicated(index, of, op, whole, r, context)]
+
+
+def _replicated(
+    index: int, of: Stock, op: MatmulOp, whole: Box, r: Replication, context: CompileContext
+) -> Offer:
+    """A replication on a kind of core."""
     blocks = _blocks(op, of, context, r.unroll)
     copy = spread(blocks, r.row_split, r.column_split)
-    if copy.crossbars.shape != (r.row_split, r.column_split):
-        return []
-    if copy.crossbars.max() > of.kind.crossbars:
-        return []
     crossbars = r.copies * int(copy.crossbars.sum())
     if context.objective == "energy":
-        return [Offer(index, crossbars, _energy_pj(op, of, whole, r.unroll, context))]
-    outputs = [blocks.grouped(whole)]
-    return [
-        Offer(index, crossbars, time_ns)
-        for time_ns in copies_busy_ns([copy], outputs, [r.grid], [integer], [of.name], context)
-    ]
+        return Offer(index, crossbars, _energy_pj(op, of, whole, r.unroll, context))
+    outputs, integers = [blocks.grouped(whole)], [op.integer] if op.integer is not None else []
+    time_ns = copies_busy_ns([copy], outputs, [r.grid], integers, [of.name], context)
+    return Offer(index, crossbars, time_ns[0])
 
 
 def _energy_pj(op: MatmulOp, of: Stock, whole: Box, unroll: int, context: CompileContext) -> float:
@@ -210,145 +200,3 @@ def _fits_none(op: MatmulOp, kinds: Sequence[Stock], context: CompileContext) ->
         ),
         where=layer_name(op),
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Market:
-    """All layers' offers, one after the other.
-
-    Attributes:
-        kinds: How many kinds of core there are.
-        layer, kind, crossbars, cost: Of each offer, shape (offers,).
-        first: The first offer of each layer, shape (layers,).
-    """
-
-    kinds: int
-    layer: Ints
-    kind: Ints
-    crossbars: Ints
-    cost: Floats
-    first: Ints
-
-    @staticmethod
-    def of(offers: Sequence[Sequence[Offer]], kinds: int) -> Market:
-        """The offers to each layer; every layer has some."""
-        counts = np.array([len(each) for each in offers], np.int64)
-        flat = [offer for each in offers for offer in each]
-        return Market(
-            kinds,
-            np.repeat(np.arange(len(counts)), counts),
-            np.array([offer.kind for offer in flat], np.int64),
-            np.array([offer.crossbars for offer in flat], np.int64),
-            np.array([offer.cost for offer in flat], np.float64),
-            np.cumsum(counts) - counts,
-        )
-
-    def choose(self, room: Ints, *, slowest: bool) -> Ints | None:
-        """The kind of each layer, shape (layers,); None if they do not fit into the room.
-
-        With `slowest`, the slowest layer is as fast as can be; else the sum of costs is least.
-        """
-        if not len(self.first):
-            return self.first
-        for fill in FILLS:
-            within = (room * fill).astype(np.int64)
-            picks = self.at_prices(within)
-            if picks is not None and slowest:
-                picks = self._least_maximum(within, picks)
-            chosen = self._packed(within) if picks is None else self.kind[picks]
-            if chosen is not None:
-                return chosen
-        return None
-
-    def choose_loaded(self, room: Ints, rewritable: NDArray[np.bool_], load: Floats) -> Ints:
-        """The kind of each layer if one kind's weights come in segments, at a cost a crossbar."""
-        best = self._picks(np.zeros(self.kinds))  # if nothing will do, `segment` says why
-        least = np.inf
-        for kind in np.flatnonzero(rewritable).tolist():
-            endless = room.copy()
-            endless[kind] = self.crossbars.sum()
-            cost = self.cost + np.where(self.kind == kind, load[kind] * self.crossbars, 0.0)
-            market = replace(self, cost=cost)
-            picks = market.at_prices(endless)
-            if picks is not None and cost[picks].sum() < least:
-                best, least = picks, float(cost[picks].sum())
-        return self.kind[best]
-
-    def _least_maximum(self, room: Ints, picks: Ints) -> Ints:
-        """The offers of least cost among those that let the slowest layer be fastest."""
-        ceilings = np.unique(self.cost)
-        low, high = 0, int(np.searchsorted(ceilings, self.cost[picks].max()))
-        while low < high:
-            middle = (low + high) // 2
-            cost = np.where(self.cost <= ceilings[middle], self.cost, np.inf)
-            found = None
-            if np.isfinite(np.minimum.reduceat(cost, self.first)).all():
-                found = replace(self, cost=cost).at_prices(room)
-            if found is None:
-                low = middle + 1
-            else:
-                picks, high = found, middle
-        return picks
-
-    def _picks(self, price: Floats) -> Ints:
-        """The offer that each layer takes, the first of the best ones.
-
-        Later layers pay a little more, so that equal ones do not all change their kind at once.
-        """
-        paid = price[self.kind] * self.crossbars
-        value = self.cost + paid * (1 + UNEQUAL * self.layer / len(self.first))
-        best = np.flatnonzero(value == np.minimum.reduceat(value, self.first)[self.layer])
-        return best[np.searchsorted(self.layer[best], np.arange(len(self.first)))]
-
-    def _demand(self, picks: Ints) -> Ints:
-        demand = np.zeros(self.kinds, np.int64)
-        np.add.at(demand, self.kind[picks], self.crossbars[picks])
-        return demand
-
-    def at_prices(self, room: Ints) -> Ints | None:
-        """The offers that layers take at prices that let all kinds do, None if none are found."""
-        price = np.zeros(self.kinds)
-        for _ in range(ROUNDS):
-            picks = self._picks(price)
-            over = np.flatnonzero(self._demand(picks) > room)
-            if not len(over):
-                return picks
-            for kind in over.tolist():
-                if not self._raise(price, kind, room):
-                    return None
-        return None
-
-    def _raise(self, price: Floats, kind: int, room: Ints) -> bool:
-        """Raise the price of a kind just so far that it does; whether any price is enough."""
-
-        def does(at: float) -> bool:
-            price[kind] = at
-            return bool(self._demand(self._picks(price))[kind] <= room[kind])
-
-        low = float(price[kind])
-        high = max(low, LEAST_PRICE)
-        for _ in range(STEPS):
-            if does(high):
-                break
-            low, high = high, high * 4
-        else:
-            return False
-        for _ in range(STEPS):
-            middle = (low + high) / 2
-            low, high = (low, middle) if does(middle) else (middle, high)
-        price[kind] = high
-        return True
-
-    def _packed(self, room: Ints) -> Ints | None:
-        """Large layers first, each on the kind of whose rest it takes the smallest share."""
-        least = np.full((len(self.first), self.kinds), np.inf)
-        np.minimum.at(least, (self.layer, self.kind), self.crossbars)
-        left, chosen = room.astype(np.float64), np.zeros(len(self.first), np.int64)
-        for layer in np.argsort(-least.min(axis=1), kind="stable").tolist():
-            share = least[layer] / np.maximum(left, 1e-9)
-            kind = int(share.argmin())
-            if share[kind] > 1:
-                return None
-            left[kind] -= least[layer, kind]
-            chosen[layer] = kind
-        return chosen

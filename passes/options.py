@@ -166,8 +166,13 @@ def unbeaten(
     return order[faster]
 
 
-def finest_option(op: MatmulOp, whole: Box, context: CompileContext) -> Option | None:
-    """One copy whose largest part is smallest, of those with the fewest crossbars."""
+def finest_option(
+    op: MatmulOp, whole: Box, context: CompileContext, *, crowded: bool = False
+) -> Option | None:
+    """One copy whose largest part is smallest, of those with the fewest crossbars.
+
+    If `crowded`, a core may hold as many parts as it has crossbars, else one.
+    """
     if op.integer is None or op.tiling is None:
         return None
     machine = context.machine
@@ -176,6 +181,7 @@ def finest_option(op: MatmulOp, whole: Box, context: CompileContext) -> Option |
     cores = ways.row_split * ways.column_split
     kind = kind_name(op, machine)
     count = int(cores_of_kind(machine, kind).sum())
+    count *= machine.core_kinds[kind].crossbars if crowded else 1
     fit = np.flatnonzero((ways.largest <= machine.core_kinds[kind].crossbars) & (cores <= count))
     if not len(fit):
         return None

@@ -40,6 +40,7 @@ from imccompiler.passes.place import (
 from imccompiler.passes.reloads import reload_ns_per_crossbar
 from imccompiler.passes.spread import copies_busy_ns, spread
 
+CROWDED = (False, True)  # in the parts that are tried last, if a core may hold several
 EXACT_CROSSBARS = 1 << 15  # with more crossbars, dynamic programming would take long
 PRICES = 60  # halvings of the price of a crossbar
 LIMIT_STEP = 0.96  # by how much fewer crossbars are tried when the parts cannot be packed
@@ -201,7 +202,7 @@ def _choose_placeable(
 
     Each kind of core is chosen for by itself. The limit of one that finds no room is lowered until
     there is some; in the end its layers get one copy each in parts as small as can be, which pack
-    best. The bound stays that of the first limits.
+    best, first no more than there are cores, then more. The bound stays that of the first limits.
 
     Raises:
         DoesNotFitError: Even these cannot be packed onto the cores.
@@ -211,7 +212,7 @@ def _choose_placeable(
     for budget in budgets.values():
         bounds.append(_choose_within(budget, options, objective, chosen))
     bound = max(bounds, default=0.0) if objective == "throughput" else sum(bounds)
-    finest: set[str] = set()
+    finest = dict.fromkeys(budgets, 0)
     while True:
         wanted = demands_of(together, [o.replication for o in chosen], layouts, context)
         placed = place_parts(wanted, machine)
@@ -223,12 +224,13 @@ def _choose_placeable(
             lower = min(budget.limit - 1, int(budget.limit * LIMIT_STEP))
             budget.limit = max(budget.least, lower)
             _choose_within(budget, options, objective, chosen)
-        elif kind in finest:
-            raise misfit(wanted, placed, machine)
-        else:
-            finest.add(kind)
+        elif finest[kind] < len(CROWDED):
+            crowded = CROWDED[finest[kind]]
+            finest[kind] += 1
             for index in budget.layers:
-                chosen[index] = _finest(together[index][0], layouts, context)
+                chosen[index] = _finest(together[index][0], layouts, context, crowded=crowded)
+        else:
+            raise misfit(wanted, placed, machine)
 
 
 def _choose_within(
@@ -241,11 +243,14 @@ def _choose_within(
     return bound
 
 
-def _finest(op: MatmulOp, layouts: Mapping[SSAValue, Layout], context: CompileContext) -> Option:
+def _finest(
+    op: MatmulOp, layouts: Mapping[SSAValue, Layout], context: CompileContext, *, crowded: bool
+) -> Option:
     """One copy of a layer in parts as small as can be."""
     whole = layouts[op.result].whole
-    standing = op.replication is not None
-    found = _standing(op, whole, context) if standing else finest_option(op, whole, context)
+    if op.replication is not None:
+        return _standing(op, whole, context)
+    found = finest_option(op, whole, context, crowded=crowded)
     if found is None:
         raise _no_cut(op, context.machine)
     return found

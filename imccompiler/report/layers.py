@@ -59,30 +59,32 @@ def crossbar_use(module: ModuleOp, program: Program, machine: Machine) -> Crossb
         if isinstance(op, MatmulOp)
     )
     held = int(cells[loaded[:, 1]].sum())
-    writes = _most_writes(program, loaded)
-    endurance = machine.main_kind.cell.endurance_writes
+    core, counts = _writes(program, loaded)
+    survives = of_cores(machine, lambda kind: kind.cell.endurance_writes or np.inf)
+    images = float((survives[core] / counts).min(initial=np.inf))
     return Crossbars(
         counting=machine.crossbar_count,
         used=len(used),
         available=int(of_cores(machine, lambda kind: kind.crossbars).sum()),
         cell_utilisation=filled / held if held else 0.0,
         segments=len(np.unique(loaded[:, 0])) if len(loaded) else 1,
-        writes_per_image=writes,
-        images_until_worn=endurance / writes if endurance and writes else None,
+        writes_per_image=int(counts.max(initial=0)),
+        images_until_worn=images if np.isfinite(images) else None,
     )
 
 
-def _most_writes(program: Program, loaded: NDArray[np.integer]) -> int:
-    """How often an image writes the crossbar that it writes most often.
+def _writes(
+    program: Program, loaded: NDArray[np.integer]
+) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
+    """The core of each crossbar that an image writes, and how often it does; shape (crossbars,).
 
     `loaded` are the (segment, core, crossbar) that hold weights: cores that program groups have
     each of their crossbars written once a segment.
     """
     writing = np.array(sorted({core for core, _ in written_groups(program)}), np.int64)
     rows = loaded[np.isin(loaded[:, 1], writing)]
-    if not len(rows):
-        return 0
-    return int(np.unique(rows[:, 1:], axis=0, return_counts=True)[1].max())
+    places, counts = np.unique(rows[:, 1:], axis=0, return_counts=True)
+    return places[:, 0], counts
 
 
 def _segments(module: ModuleOp, program: Program) -> NDArray[np.int64]:

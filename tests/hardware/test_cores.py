@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imccompiler.hardware.cores import kind_numbers, of_cores
+from imccompiler.hardware.cores import cores_of_kind, crossbar_kinds, kind_numbers, of_cores
 from imccompiler.hardware.load import load, vary
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "isaac_package.yaml"
@@ -38,6 +38,22 @@ def test_cores_go_chip_after_chip(mixed):
 def test_each_core_has_what_its_kind_has(mixed):
     assert of_cores(mixed, lambda kind: kind.crossbars).tolist() == [96, 96, 4, 4, 4] * 2
     assert of_cores(mixed, lambda kind: (1, kind.rob_size)).shape == (10, 2)
+
+
+def test_kinds_with_crossbars_stand_in_the_order_of_the_mesh(mixed):
+    assert crossbar_kinds(mixed) == ("large", "small")
+    assert cores_of_kind(mixed, "small").tolist() == [False, False, True, True, True] * 2
+    bare = vary(mixed, {"core_kinds.large.crossbars": 0})
+    assert crossbar_kinds(bare) == ("small",)
+    assert crossbar_kinds(vary(bare, {"core_kinds.small.crossbars": 0})) == ("large",)
+
+
+def test_hetero_has_the_cores_of_two_presets_in_rows():
+    hetero = load("hetero")
+    assert hetero.core_kinds["analog"] == load("hermes").main_kind
+    assert hetero.core_kinds["digital"] == load("dimc").main_kind
+    rows = [hetero.kind_of_core()[row : row + 8] for row in range(0, 64, 8)]
+    assert rows == [["analog"] * 8, ["digital"] * 8] * 4
 
 
 def test_the_example_holds_seven_billion_weights():

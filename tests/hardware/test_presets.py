@@ -27,7 +27,9 @@ def is_number(value: Any) -> bool:
 
 
 def test_presets_are_named_after_published_machines() -> None:
-    assert {"isaac", "puma", "pimcomp", "hermes", "neurram", "sram-analog", "dimc"} <= {*presets()}
+    assert {"isaac", "puma", "pimcomp", "hermes", "neurram", "sram-analog", "dimc", "hetero"} <= {
+        *presets()
+    }
 
 
 @pytest.mark.parametrize("name", presets())

@@ -8,6 +8,7 @@ import pytest
 
 from imccompiler.errors import DoesNotFitError, PassError, ProgramError
 from imccompiler.hardware.load import load, vary
+from imccompiler.ir.decisions import Segment
 from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.estimate import estimate
 from imccompiler.passes.segment import SegmentPass
@@ -127,3 +128,14 @@ def test_longer_writing_takes_longer(map_network, named_network):
         mapping = map_network(network, machine, effort=0)
         times.append(simulate(mapping.program, machine).latency_ns)
     assert times[0] < times[1]
+
+
+def test_parts_share_cores_where_there_are_too_few_for_one_each(map_nodes, make_conv):
+    """18 row blocks of three crossbars do not fit 16 cores of four, 54 of one do."""
+    machine = vary(load("dimc"), {"chip.grid": [4, 8]})
+    conv = make_conv((1, 512, 2, 2), (96, 512, 3, 3), pads=[1, 1, 1, 1])
+    mapping = map_nodes(*conv, machine, pins={"conv": (Segment(0, 0, 16),)})
+    replication = mapping.op("conv").replication
+    assert replication.row_split * replication.column_split == 54
+    assert max(mapping.op("conv").placement.cores) < 16
+    assert mapping.differing() == 0
