@@ -6,8 +6,8 @@
 A row a network. Without --hardware it is compiled for the first that holds it of `pimcomp`, four
 chips of it, `examples/isaac_package.yaml` and `hermes` (in segments). Exact: the executed stream
 equals the integer reference bit for bit on one input. SQNR: against ONNX Runtime in floating
-point, at 8 bits; of networks with real weights, on natural inputs (`corpus_inputs.py`), half of
-them for calibration and the other half to measure on; of others, on seeded noise. Each network
+point, at 8 bits; of networks with real weights, on natural inputs (`corpus_inputs.py`), every
+second one for calibration and the others to measure on; of others, on seeded noise. Each network
 has a process of its own with limits of time and memory. The exit code is 1 if one fails.
 """
 

@@ -69,8 +69,8 @@ def measure(name: str, *, hardware: str | None, effort: int) -> Row:
     calibration = held_out = None
     if case.inputs is not None:
         inputs = case.inputs(path, 2 * case.samples)
-        calibration = {n: _along(a[: case.samples]) for n, a in inputs.items()}
-        held_out = {n: a[case.samples :] for n, a in inputs.items()}
+        calibration = {n: _along(a[::2]) for n, a in inputs.items()}
+        held_out = {n: a[1::2] for n, a in inputs.items()}
     options: dict[str, Any] = {"bind": case.bindings, "effort": effort, "calibration": calibration}
     if WITHOUT_WEIGHTS in name:
         options["shapes_only"] = True

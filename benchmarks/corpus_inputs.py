@@ -34,7 +34,7 @@ class Case:
     trained: bool = True
     bindings: Mapping[str, int] = field(default_factory=dict[str, int])
     inputs: Maker | None = None
-    samples: int = 8
+    samples: int = 16
 
 
 def case_of(name: str) -> Case:
@@ -90,6 +90,9 @@ def _session(path: Path) -> Any:
     return onnxruntime.InferenceSession(str(path), options)
 
 
+SPACING = 4  # chunks of a stream from one sample to the next, so that they are of many sounds
+
+
 def _stream(states: Mapping[str, tuple[str, int]], chunk: int, frames: int = 0) -> Maker:
     """Speech in chunks, each with the state that the network has after those before it.
 
@@ -102,19 +105,19 @@ def _stream(states: Mapping[str, tuple[str, int]], chunk: int, frames: int = 0) 
     def make(path: Path, count: int) -> Inputs:
         session = _session(path)
         outputs = [output.name for output in session.get_outputs()]
-        layers = {i.name: i.shape[0] for i in session.get_inputs()}
-        state = {n: np.zeros((layers[n], 1, width), "f4") for n, (_, width) in states.items()}
-        step, rows = chunk - 64 * (chunk == 576), frames or 1
-        sound = signals.speech(np.random.default_rng(1), (count + 4) * rows * step + 64)
+        shapes = {i.name: i.shape for i in session.get_inputs()}
+        state = {n: np.zeros((shapes[n][0], 1, width), "f4") for n, (_, width) in states.items()}
+        rate = {"sr": np.array(signals.RATE_HZ)} if "sr" in shapes else {}
+        step, rows, steps = chunk - 64 * (chunk == 576), frames or 1, SPACING * (count + 1)
+        sound = signals.speech(np.random.default_rng(1), steps * rows * step + 64)
         chunks = np.lib.stride_tricks.sliding_window_view(sound, chunk)[::step].astype("f4")
         made: list[Inputs] = []
-        for i in range(count + 4):
-            fed = {**state, "input": chunks[i * rows : (i + 1) * rows]}
-            made.append(fed)
-            rate = {"sr": np.array(signals.RATE_HZ)} if "sr" in layers else {}
-            found = dict(zip(outputs, session.run(None, {**fed, **rate}), strict=True))
+        for i in range(steps):
+            made.append({**state, "input": chunks[i * rows : (i + 1) * rows]})
+            found = dict(zip(outputs, session.run(None, {**made[-1], **rate}), strict=True))
             state = {n: found[output] for n, (output, _) in states.items()}
-        return {name: np.stack([m[name] for m in made[4:]]) for name in made[0]}
+        kept = made[SPACING::SPACING]
+        return {name: np.stack([one[name] for one in kept]) for name in kept[0]}
 
     return make
 
