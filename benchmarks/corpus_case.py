@@ -124,7 +124,7 @@ def _row(
 
 def _accuracy(
     compiled: Compilation, check: Check | None, held_out: Inputs | None
-) -> dict[str, float | None]:
+) -> dict[str, Any]:
     """Of the integer reference, which the program equals, on held-out inputs; else the check's."""
     from imccompiler.compiler.runtime import difference, run_onnx, sqnr_db  # noqa: PLC0415
     from imccompiler.simulator.reference import (  # noqa: PLC0415

@@ -63,7 +63,7 @@ def light(corpus: Path) -> int:
 
 def main() -> None:
     """Fetch into a new folder, which takes the place of an earlier one when all is there."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path, default=CORPUS)
     output = parser.parse_args().output.absolute()
     output.parent.mkdir(parents=True, exist_ok=True)
