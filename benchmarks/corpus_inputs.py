@@ -27,7 +27,7 @@ class Case:
         trained: Its weights are real ones.
         bindings: Of its dynamic dimensions and scalar inputs.
         inputs: Makes natural inputs; None: seeded noise.
-        samples: Inputs that accuracy is measured on, besides as many for calibration.
+        samples: Inputs that accuracy is measured on, and as many for calibration.
     """
 
     pattern: str
@@ -38,8 +38,9 @@ class Case:
 
 
 def case_of(name: str) -> Case:
-    """The first case that fits; trained, without bindings and with noise if there is none."""
-    return next((case for case in CASES if fnmatch(name, case.pattern)), Case(name))
+    """The first case that fits; else one with noise, its weights real if it is a file."""
+    other = Case(name, trained=name.endswith(".onnx"))
+    return next((case for case in CASES if fnmatch(name, case.pattern)), other)
 
 
 # ---- images

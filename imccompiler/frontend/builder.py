@@ -77,6 +77,8 @@ class ModuleBuilder:
     def value(self, name: str) -> SSAValue:
         """The value of a tensor: an activation, or a weight of the tensor's name."""
         if name not in self._values:
+            if not self.is_constant(name):  # of an unknown shape, so that nothing was made of it
+                self.graph.type_of(name, f"tensor {name!r}")
             self.define(name, self._weight(name, self._evaluator.array(name)))
         return self._values[name]
 

@@ -9,6 +9,7 @@ from imccompiler.errors import ModelError
 from imccompiler.frontend.constants import Array
 from imccompiler.frontend.domains import DEFAULT, RUNTIME, same_type
 from imccompiler.frontend.order import describe
+from imccompiler.frontend.own_inference import explicit, own_types
 from imccompiler.frontend.rules import contradiction, is_static
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ class Inference:
             return {}
         if node.domain in RUNTIME:
             return self._by_runtime(node, types, values)
-        found = self._by_schema(node, types, values)
+        if (own := own_types(node, types, values)) is not None:
+            return own
+        found = self._by_schema(explicit(node), types, values)
         if (message := contradiction(node, types, found)) is not None:
             raise _misfit(node, message)
         if all(is_static(found.get(name)) for name in node.output if name):

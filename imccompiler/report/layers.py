@@ -19,6 +19,7 @@ from imccompiler.ir.decision import Decision
 from imccompiler.ir.dialect import DigitalOp, DynamicMatmulOp, MatmulOp
 from imccompiler.ir.types import shape_of
 from imccompiler.passes.build import layer_name
+from imccompiler.passes.families import heads
 from imccompiler.passes.kinds import kind_of
 from imccompiler.program.artifact import GROUP_COLUMNS, TILE_COLUMNS, Program
 from imccompiler.program.isa import IMM, LAYER, OP, Op
@@ -55,8 +56,7 @@ def crossbar_use(module: ModuleOp, program: Program, machine: Machine) -> Crossb
         prod(shape_of(op.weight))
         * (op.replication.copies if op.replication else 1)
         * kind_of(op, machine).columns_per_weight(program.weight_bits)
-        for op in module.body.block.ops
-        if isinstance(op, MatmulOp)
+        for op in heads(module)  # products of one weight share crossbars
     )
     held = int(cells[loaded[:, 1]].sum())
     core, counts = _writes(program, loaded)
