@@ -30,8 +30,8 @@ from imccompiler.report.schema import Report
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-    from torch.nn import Module
 
+    from imccompiler.compiler.torch_export import Module
     from imccompiler.frontend import Network
 
 Backend = Literal["pimsim"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from imccompiler.compiler.torch_export import export_module, is_module
+from imccompiler.compiler.torch_export import Module, export_module, is_module
 from imccompiler.errors import HardwareError, ModelError, UserInputError
 from imccompiler.hardware.load import load, vary
 from imccompiler.hardware.logical import logical as logical_machine
@@ -15,7 +15,6 @@ from imccompiler.hardware.schema import Machine
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-    from torch.nn import Module
 
     from imccompiler.frontend import Network
 

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from imccompiler.errors import ModelError, UserInputError
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-    from torch.nn import Module
+
+
+class Module(Protocol):
+    """What is needed of a `torch.nn.Module`: types that hold where torch is not installed."""
+
+    training: bool
+
+    def eval(self) -> Any:
+        """Take it to evaluation mode."""
+
+    def train(self, mode: bool = True) -> Any:
+        """Take it to training mode, or out of it."""
 
 
 def is_module(model: object) -> TypeGuard[Module]:
@@ -32,8 +44,7 @@ def export_module(module: Module, example_inputs: tuple[Any, ...] | None) -> Mod
         UserInputError: There are no example inputs.
         ModelError: torch cannot export it.
     """
-    import torch  # noqa: PLC0415
-
+    torch: Any = importlib.import_module("torch")
     if isinstance(example_inputs, torch.Tensor):
         example_inputs = (example_inputs,)
     if not isinstance(example_inputs, (tuple, list)) or not example_inputs:
