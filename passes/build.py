@@ -39,6 +39,7 @@ from imccompiler.passes.products import ConstantLoader, Product, build_product
 from imccompiler.passes.reloads import Reloader
 from imccompiler.passes.taskgraph import GraphBuilder, Kind, Side, TaskGraph
 from imccompiler.passes.values import Tiles, Value
+from imccompiler.passes.workbench import Workbench
 from imccompiler.program.artifact import Function, Port, Quantization
 from imccompiler.program.isa import byte_width
 
@@ -129,9 +130,10 @@ class _Builder:
             self._machine, module, self._graph, context.store, self._allocate_global
         )
         self._placed: dict[Hashable, list[int]] = {}
-        self._digital = DigitalBuilder(
-            self._machine, self._graph, self._gatherer, self._values, self._functions, context.store
+        bench = Workbench(
+            self._machine, self._graph, self._gatherer, self._functions, context.store
         )
+        self._digital = DigitalBuilder(bench, self._values)
 
     def _allocate_ports(self) -> dict[Operation, int]:
         """Addresses of inputs and outputs: before all weights, where 32 bits reach."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imccompiler.passes.blocks import Part, RowBlock
@@ -43,7 +42,6 @@ class PieceShape:
 
 
 def matmul_template(
-    layer: int,
     part: Part,
     window: Window2d,
     shape: PieceShape,
@@ -59,7 +57,7 @@ def matmul_template(
     cover) also 4 products, 5 bias, 6 multiplier, 7 shift, 8 result.
     Number 0: the part's first crossbar group.
     """
-    b = TemplateBuilder(layer)
+    b = TemplateBuilder()
     accumulator_bytes = byte_width(widths.accumulator)
     plane_bytes = shape.positions * part.columns * accumulator_bytes
     b.point(IN, 0)
@@ -104,9 +102,9 @@ def gathered_bytes(part: Part, window: Window2d, reach: Box, code_bytes: int = 1
     )
 
 
-def accumulate_template(layer: int, elements: int, widths: Widths) -> Template:
+def accumulate_template(elements: int, widths: Widths) -> Template:
     """Add the partial sums of another core (buffer 1) to ours (buffer 0)."""
-    b = TemplateBuilder(layer)
+    b = TemplateBuilder()
     b.widths(widths.accumulator, widths.accumulator)
     b.point(OUT, 0)
     b.point(FROM, 1)
@@ -114,33 +112,31 @@ def accumulate_template(layer: int, elements: int, widths: Widths) -> Template:
     return b.build()
 
 
-def sum_template(layer: int, elements: int, widths: Widths, *, local: bool) -> Template:
+def sum_template(elements: int, widths: Widths, *, local: bool) -> Template:
     """Add another share's sums (buffer 1), received from core number 0 unless `local`, to ours."""
-    add = accumulate_template(layer, elements, widths)
+    add = accumulate_template(elements, widths)
     if local:
         return add
-    b = TemplateBuilder(layer)
+    b = TemplateBuilder()
     b.point(0, 1)
     b.receive(0, elements * byte_width(widths.accumulator))
     return b.build().then(add)
 
 
-def send_sum_template(layer: int, size: int) -> Template:
+def send_sum_template(size: int) -> Template:
     """Send all sums of a piece (buffer 0) to core number 0."""
-    b = TemplateBuilder(layer)
+    b = TemplateBuilder()
     b.point(0, 0)
     b.send(0, size)
     return b.build()
 
 
-def finish_template(
-    layer: int, positions: int, columns: int, widths: Widths, constants: int
-) -> Template:
+def finish_template(positions: int, columns: int, widths: Widths, constants: int) -> Template:
     """Complete sums: bias, multiplier, shift.
 
     Buffers: 0 sums, 1 products, 2 bias, 3 multiplier, 4 shift, 5 result.
     """
-    b = TemplateBuilder(layer)
+    b = TemplateBuilder()
     _finish(b, positions, columns, widths, constants, (0, 1, 2, 3, 4, 5))
     return b.build()
 
@@ -225,9 +221,9 @@ def _finish(
         done += n * repeats
 
 
-def max_pool_template(layer: int, window: Window2d, shape: PieceShape, bits: int) -> Template:
+def max_pool_template(window: Window2d, shape: PieceShape, bits: int) -> Template:
     """Largest code of each window. Buffers: 0 input box, 1 result."""
-    b = TemplateBuilder(layer)
+    b = TemplateBuilder()
     channels = shape.box.channels
     taps = [
         (ky * window.dilation[0] * shape.reach.width + kx * window.dilation[1]) * channels
@@ -258,14 +254,14 @@ def max_pool_template(layer: int, window: Window2d, shape: PieceShape, bits: int
 
 
 def average_template(
-    layer: int, window: Window2d, shape: PieceShape, bits: int, sum_bits: int, product_bits: int
+    window: Window2d, shape: PieceShape, bits: int, sum_bits: int, product_bits: int
 ) -> Template:
     """Mean of each window's codes, requantised.
 
     Buffers: 0 input box, 1 one widened position, 2 sums, 3 products, 4 ones, 5 multiplier,
     6 offset, 7 shift, 8 result; all but the input and the result cover one position.
     """
-    b = TemplateBuilder(layer)
+    b = TemplateBuilder()
     channels = shape.box.channels
     step_x = window.stride[1] * channels
     row = shape.reach.width * channels
@@ -307,7 +303,7 @@ def average_template(
 
 
 def add_template(
-    layer: int, elements: int, strip: int, bits: int, multiplier_bits: int, product_bits: int
+    elements: int, strip: int, bits: int, multiplier_bits: int, product_bits: int
 ) -> Template:
     """Sum of two tensors of different scales.
 
@@ -315,7 +311,7 @@ def add_template(
     multipliers, 5 offset, 6 shift, 7 widened operand, 8 and 9 products, 10 result; constants
     cover `strip` elements.
     """
-    b = TemplateBuilder(layer)
+    b = TemplateBuilder()
     wide = multiplier_bits > bits
     wide_bits = byte_width(multiplier_bits) * 8 if wide else bits
     code_bytes = byte_width(bits)
@@ -355,9 +351,9 @@ def add_template(
     return b.build()
 
 
-def relu_template(layer: int, elements: int, strip: int, bits: int) -> Template:
+def relu_template(elements: int, strip: int, bits: int) -> Template:
     """Codes no smaller than the zero point. Buffers: 0 operand, 1 zero points, 2 result."""
-    b = TemplateBuilder(layer)
+    b = TemplateBuilder()
     b.widths(bits, bits)
     done = 0
     for n, repeats in ((strip, elements // strip), (elements % strip, 1)):
@@ -375,18 +371,16 @@ def relu_template(layer: int, elements: int, strip: int, bits: int) -> Template:
     return b.build()
 
 
-def function_template(
-    layer: int, elements: int, index: int, operand_bytes: Sequence[int]
-) -> Template:
+def function_template(elements: int, index: int, operands: int) -> Template:
     """Call a digital function.
 
     Buffers: 0 and 1 the first two operands (the second followed by the others), last the result.
     """
-    b = TemplateBuilder(layer)
+    b = TemplateBuilder()
     b.widths(8, 8)  # a function's operands have their own widths; the unit wants some
     b.point(0, 0)
-    if len(operand_bytes) > 1:
+    if operands > 1:
         b.point(1, 1)
-    b.point(2, min(len(operand_bytes), 2))
+    b.point(2, min(operands, 2))
     b.function(2, 0, 1, elements, index)
     return b.build()

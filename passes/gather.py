@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +24,7 @@ from imccompiler.passes.moves import (
     receive_template,
     send_template,
 )
-from imccompiler.passes.ragged import Ints, Lists, distinct, rows_of
+from imccompiler.passes.ragged import Ints, Lists, rows_of
 from imccompiler.passes.taskgraph import GraphBuilder, Kind, Sides
 from imccompiler.passes.template import Template
 from imccompiler.passes.values import Done, Value
@@ -61,7 +60,6 @@ class Gatherer:
     def __init__(self, graph: GraphBuilder) -> None:
         self._graph = graph
         self._held: dict[tuple[Value, int], _Held] = {}
-        self._templates: dict[tuple[object, ...], int] = {}
 
     def gather(self, value: Value, wanted: Requests, layer: int, padding: int = 0) -> Gathered:
         """A buffer on each core that holds its box of a value.
@@ -122,16 +120,16 @@ class Gatherer:
         height, width, channels = extents(boxes).T
         y0, x0 = (inside[:, LOW] - boxes[:, LOW])[:, :2].T
         y1, x1 = y0 + inside[:, 1] - inside[:, 0], x0 + inside[:, 3] - inside[:, 2]
-        template = self._classes(
-            (height, width, channels, y0, y1, x0, x1),
-            lambda h, w, c, a, b, i, j: fill_template(
-                holes_of(Box(0, h, 0, w, 0, c), Box(a, b, i, j, 0, c)),
-                Box(0, h, 0, w, 0, c),
-                padding,
-                value.element_bytes,
-            ),
-            ("fill", padding, value.element_bytes),
-        )
+        columns = (height, width, channels, y0, y1, x0, x1)
+
+        def fill(row: int) -> Template:
+            h, w, c, top, bottom, left, right = (int(column[row]) for column in columns)
+            box = _box(h, w, c)
+            holes = holes_of(box, Box(top, bottom, left, right, 0, c))
+            return fill_template(holes, box, padding, value.element_bytes)
+
+        key = ("fill", padding, value.element_bytes)
+        template = self._graph.known_each(key, columns, fill)
         box, tile = data
         fed = np.flatnonzero(np.isin(rows, box))
         first = tile[np.searchsorted(box, rows[fed])]
@@ -172,13 +170,11 @@ class Gatherer:
     ) -> Ints:
         size, source = value.element_bytes, value.tiles.boxes[tile]
         wanted = target.wanted
-        rows = extents(source)[:, 1:], extents(wanted.boxes)[:, 1:]
-        template = self._classes(
-            (*extents(parts).T, *rows[0].T, *rows[1].T),
-            lambda h, w, c, *rows: copy_template(
-                _box(h, w, c), _box(h, *rows[:2]), _box(h, *rows[2:]), size
-            ),
+        shape, held, asked = extents(parts), extents(source), extents(wanted.boxes)
+        template = self._graph.known_each(
             ("copy", size),
+            (*shape.T, *held[:, 1:].T, *asked[:, 1:].T),
+            lambda i: copy_template(_box(*shape[i]), _box(*held[i]), _box(*asked[i]), size),
         )
         buffers = rows_of(value.tiles.buffer[tile], target.buffer)
         offsets = rows_of(offsets_of(source, parts, size), target.offsets_of(parts, size))
@@ -198,15 +194,15 @@ class Gatherer:
         wanted, sender = target.wanted, value.tiles.core[tile]
         shape, held, asked = extents(parts), extents(source), extents(wanted.boxes)
         cuts, pieces = message_cuts(shape, held, asked)
-        send = self._classes(
-            (*shape.T, *held[:, 1:].T, cuts),
-            lambda h, w, c, *row: send_template(_box(h, w, c), _box(h, *row[:2]), row[2], size),
+        send = self._graph.known_each(
             ("send", size),
+            (*shape.T, *held[:, 1:].T, cuts),
+            lambda i: send_template(_box(*shape[i]), _box(*held[i]), int(cuts[i]), size),
         )
-        receive = self._classes(
-            (*shape.T, *asked[:, 1:].T, cuts),
-            lambda h, w, c, *row: receive_template(_box(h, w, c), _box(h, *row[:2]), row[2], size),
+        receive = self._graph.known_each(
             ("receive", size),
+            (*shape.T, *asked[:, 1:].T, cuts),
+            lambda i: receive_template(_box(*shape[i]), _box(*asked[i]), int(cuts[i]), size),
         )
         sent = Sides(
             send,
@@ -221,22 +217,6 @@ class Gatherer:
         return self._graph.add_messages(
             wanted.cores, sender, layer, wanted.ranks, (received, sent), before, payload
         )
-
-    def _classes(
-        self,
-        columns: tuple[Ints, ...],
-        make: Callable[..., Template],
-        key: tuple[object, ...],
-    ) -> Ints:
-        """The template of each row, one for all rows that agree in every column."""
-        first, kind = distinct(*columns)
-        chosen: list[int] = []
-        for row in zip(*(c[first].tolist() for c in columns), strict=True):
-            full = (*key, *row)
-            if full not in self._templates:
-                self._templates[full] = self._graph.template(make(*row))
-            chosen.append(self._templates[full])
-        return np.array(chosen, np.int64)[kind]
 
 
 class Target(NamedTuple):
@@ -283,4 +263,4 @@ class _Held:
 
 
 def _box(height: int, width: int, channels: int) -> Box:
-    return Box(0, height, 0, width, 0, channels)
+    return Box(0, int(height), 0, int(width), 0, int(channels))

@@ -57,7 +57,7 @@ def copy_template(part: Box, source: Box, target: Box, element_bytes: int) -> Te
 
     Buffers: source and target, at the part's first element.
     """
-    b = TemplateBuilder(0)
+    b = TemplateBuilder()
     b.point(SOURCE, SOURCE)
     b.point(TARGET, TARGET)
     walk(
@@ -72,7 +72,7 @@ def copy_template(part: Box, source: Box, target: Box, element_bytes: int) -> Te
 
 def send_template(part: Box, source: Box, cuts: int, element_bytes: int) -> Template:
     """Send a part of a box, cut as `message_cuts` says. Buffer: the part's first element."""
-    b = TemplateBuilder(0)
+    b = TemplateBuilder()
     b.point(SOURCE, 0)
     _walk_as(b, part, SOURCE, source, cuts, element_bytes, lambda n: b.send(SOURCE, n))
     return b.build()
@@ -80,7 +80,7 @@ def send_template(part: Box, source: Box, cuts: int, element_bytes: int) -> Temp
 
 def receive_template(part: Box, target: Box, cuts: int, element_bytes: int) -> Template:
     """Receive a part of a box, cut as `message_cuts` says. Buffer: the part's first element."""
-    b = TemplateBuilder(0)
+    b = TemplateBuilder()
     b.point(TARGET, 0)
     _walk_as(b, part, TARGET, target, cuts, element_bytes, lambda n: b.receive(TARGET, n))
     return b.build()
@@ -129,7 +129,7 @@ def _walk_as(
 
 def fill_template(holes: tuple[Box, ...], box: Box, value: int, element_bytes: int = 1) -> Template:
     """Fill parts of a box with a code; byte by byte where its bytes differ."""
-    b = TemplateBuilder(0)
+    b = TemplateBuilder()
     pattern = value.to_bytes(element_bytes, "little", signed=True)
 
     def piece(size: int) -> None:
@@ -150,7 +150,7 @@ def fill_template(holes: tuple[Box, ...], box: Box, value: int, element_bytes: i
 
 def wait_template(periods: int) -> Template:
     """Let so many periods pass."""
-    b = TemplateBuilder(0)
+    b = TemplateBuilder()
     b.idle(periods)
     return b.build()
 
@@ -164,7 +164,7 @@ def split_address(address: int) -> tuple[int, int]:
 def fetch_template(high: int, size: int) -> Template:
     """Load bytes from the global memory; the task's number is the low half of their address."""
     local, pair = 0, 2
-    b = TemplateBuilder(0)
+    b = TemplateBuilder()
     b.point(local, 0)
     b.constant(pair, high)
     b.number(pair + 1)
@@ -172,9 +172,9 @@ def fetch_template(high: int, size: int) -> Template:
     return b.build()
 
 
-def write_template(layer: int, groups: int) -> Template:
+def write_template(groups: int) -> Template:
     """Program so many crossbar groups from the task's number on."""
-    b = TemplateBuilder(layer)
+    b = TemplateBuilder()
     for group in range(groups):
         b.program(group)
     return b.build()
@@ -194,7 +194,7 @@ def _global_template(
     part: Box, whole: Box, address: int, element_bytes: int, *, load: bool
 ) -> Template:
     local, pair = 0, 2  # the pair's registers hold the high and the low half
-    b = TemplateBuilder(0)
+    b = TemplateBuilder()
     b.point(local, 0)
     b.constant(pair, 0)
     b.constant(pair + 1, address + whole.offset_of(part, element_bytes))

@@ -272,13 +272,12 @@ class _ProductBuilder:
 
     def _products(self, number: Ints, pieces: Boxes, finish: Ints | None) -> Ints:
         """Templates that multiply the windows of pieces on parts; `number` of each part."""
-        blocks, widths, layer = self._product.blocks, self._product.widths, self._product.layer
+        blocks, widths = self._product.blocks, self._product.widths
         part, reach = self._part[number], self._reach[number]
         last = np.full(len(part), -1, np.int64) if finish is None else finish
 
         def make(i: int) -> Template:
             return matmul_template(
-                layer,
                 self._parts[part[i]],
                 blocks.window,
                 PieceShape(Box(*pieces[i].tolist()), Box(*reach[i].tolist())),
@@ -287,13 +286,8 @@ class _ProductBuilder:
                 columns_per_crossbar=blocks.columns_per_crossbar,
             )
 
-        return self._each((part, *extents(pieces).T, *extents(reach).T, last), make)
-
-    def _each(self, columns: tuple[Ints, ...], make: Callable[[int], Template]) -> Ints:
-        """The template of each row, made by `make(row)` once for rows that agree."""
-        first, kind = distinct(*columns)
-        made = [self._graph.template(make(i)) for i in first.tolist()]
-        return np.array(made, np.int64)[kind]
+        columns = (part, *extents(pieces).T, *extents(reach).T, last)
+        return self._graph.known_each(("product", self._product.layer), columns, make)
 
     # ---- sums that are whole on one core
 
@@ -407,11 +401,10 @@ class _ProductBuilder:
             core, sender = owner_core[of], self._core[sums.number[rows]]
             size = elements[of] * self._accumulator_bytes
             staging = sums.total[rows] if is_local else graph.buffers(core, size)
-            template = self._each(
+            template = graph.known_each(
+                ("sum", widths, is_local),
                 (elements[of],),
-                lambda i, n=elements[of], k=is_local: sum_template(
-                    layer, int(n[i]), widths, local=k
-                ),
+                lambda i, n=elements[of], k=is_local: sum_template(int(n[i]), widths, local=k),
             )
             buffers = rows_of(total[of], staging)
             side = Sides(template, buffers, sender, np.zeros_like(buffers))
@@ -419,7 +412,9 @@ class _ProductBuilder:
             if is_local:
                 added = graph.add_many(Kind.COMPUTE, core, layer, sums.rank[rows], side, before)
             else:
-                send = self._each((size,), lambda i, n=size: send_sum_template(layer, int(n[i])))
+                send = graph.known_each(
+                    ("send sum",), (size,), lambda i, n=size: send_sum_template(int(n[i]))
+                )
                 sent = Sides(send, sums.total[rows, None], core, np.zeros((len(rows), 1), np.int64))
                 added = graph.add_messages(
                     core,
@@ -448,10 +443,10 @@ class _ProductBuilder:
         buffers = rows_of(total, products, *[constants] * 3, result)
         offsets = np.zeros_like(buffers)
         offsets[:, 2:5] = begins
-        template = self._each(
+        template = graph.known_each(
+            ("finish", product.widths),
             (height * width, channels, strip),
             lambda i: finish_template(
-                product.layer,
                 int(height[i] * width[i]),
                 int(channels[i]),
                 product.widths,

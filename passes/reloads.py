@@ -143,7 +143,7 @@ class Reloader:
                 self._step(Kind.LOAD, job.layer, core, side)
             address += size
             count = len(calls)
-            write = self._graph.known(("write", count), lambda n=count: write_template(0, n))
+            write = self._graph.known(("write", count), lambda n=count: write_template(n))
             self._step(Kind.WRITE, job.layer, core, Side(write, (buffer,), group + number))
             number += count
         (self._ready[core, group],) = self._last[core]

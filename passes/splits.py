@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imccompiler.passes.boxes import Boxes
 from imccompiler.passes.geometry import Box, Grid, Layout
 from imccompiler.simulator.digital_elementwise import ELEMENTWISE
 
@@ -239,39 +238,6 @@ def constant_for(
         outer = result.shape[:-2]
         constant = np.broadcast_to(constant, (*outer, *grid[1:]))
     return constant.reshape(grid)[tuple(slice(*r) for r in extent)]
-
-
-def reshaped(boxes: Boxes, source: Layout, result: Layout) -> Boxes | None:
-    """Boxes of a tensor as boxes of the same bytes in another shape; None where that is not so.
-
-    The last axis is split into two, or the last two are joined: (R, T, H D) to (R T, H, D), or
-    back.
-    """
-    if not (source.is_onnx and result.is_onnx):
-        return None
-    (r, t, c), (rows, columns, channels) = source.grid, result.grid
-    y0, y1, x0, x1, c0, c1 = boxes.T
-    if (rows, columns * channels) == (r * t, c):
-        whole = (c0 % channels == 0) & (c1 % channels == 0)
-        whole &= (y1 - y0 == 1) | ((x0 == 0) & (x1 == t))
-        moved = (
-            y0 * t + x0,
-            (y1 - 1) * t + x1,
-            c0 // channels,
-            c1 // channels,
-            0 * c0,
-            0 * c0 + channels,
-        )
-    elif (rows * columns, channels) == (r, t * c):
-        first, last = y0 // columns, (y1 - 1) // columns
-        inside = (first == last) | ((y0 % columns == 0) & (y1 % columns == 0))
-        whole = (c0 == 0) & (c1 == c) & inside
-        x_low = np.where(first == last, y0 % columns, 0)
-        x_high = np.where(first == last, (y1 - 1) % columns + 1, columns)
-        moved = (first, last + 1, x_low, x_high, x0 * c, x1 * c)
-    else:
-        return None
-    return np.stack(moved, axis=1) if whole.all() else None
 
 
 def _in_order(layout: Layout, result: Layout) -> bool:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imccompiler.passes.ragged import Ints, Lists, starts_of
+from imccompiler.passes.ragged import Ints, Lists, distinct, starts_of
 from imccompiler.passes.template import Template
 
 
@@ -211,6 +211,15 @@ class GraphBuilder:
         if key not in self._known:
             self._known[key] = self.template(make())
         return self._known[key]
+
+    def known_each(
+        self, key: tuple[object, ...], columns: Sequence[Ints], make: Callable[[int], Template]
+    ) -> Ints:
+        """The template of each row, made by `make(row)` once for rows that agree in all columns."""
+        first, kind = distinct(*columns)
+        rows = zip(first.tolist(), *(c[first].tolist() for c in columns), strict=True)
+        made = [self.known((*key, *row[1:]), lambda i=row[0]: make(i)) for row in rows]
+        return np.array(made, np.int64)[kind]
 
     def buffer(self, core: int, size: int) -> int:
         """A new buffer of `size` bytes on a core; none is empty, each has an address of its own."""

@@ -50,12 +50,11 @@ class Template:
 class TemplateBuilder:
     """Writes a template instruction by instruction.
 
-    Registers 0 to 7 are free for the template's pointers. Bit widths are set where they
-    change, and at the first use.
+    Registers 0 to 7 are free for the template's pointers. Bit widths are set where they change,
+    and at the first use. The layer is left open: that of the task is filled in.
     """
 
-    def __init__(self, layer: int) -> None:
-        self._layer = layer
+    def __init__(self) -> None:
         self._rows: list[list[int]] = []
         self._relocations: list[Relocation] = []
         self._widths: tuple[int, int] | None = None
@@ -68,7 +67,7 @@ class TemplateBuilder:
     def _row(
         self, op: Op, rd: int = 0, rs1: int = 0, rs2: int = 0, imm: int = 0, aux: int = 0
     ) -> int:
-        self._rows.append([int(op), rd, rs1, rs2, imm, aux, self._layer])
+        self._rows.append([int(op), rd, rs1, rs2, imm, aux, -1])
         return len(self._rows) - 1
 
     @contextmanager

@@ -108,7 +108,7 @@ def graphs(draw, most=14):
     """A task graph and its times; messages only follow tasks of their sender."""
     cores = draw(st.integers(1, 4))
     builder, core_of, columns = GraphBuilder(), [], []
-    template = TemplateBuilder(0)
+    template = TemplateBuilder()
     template.constant(0, 0)
     builder.template(template.build())
     none = np.zeros((1, 0), np.int64)

@@ -14,8 +14,8 @@ from imccompiler.ir.dialect import MatmulOp
 from imccompiler.passes.boxes import offsets_of, table
 from imccompiler.passes.geometry import Box, cut_rows_first, natural
 from imccompiler.passes.shuffles import picks
-from imccompiler.passes.splits import reshaped
 from imccompiler.passes.taskgraph import Kind
+from imccompiler.passes.views import reshaped
 from imccompiler.simulator.digital import evaluate_float
 from imccompiler.simulator.execute import Executor
 from imccompiler.simulator.reference import run_reference
