@@ -199,7 +199,9 @@ class CoreDurations:
         if op <= Op.SETBW:
             return self._core.period_ps
         latch = MVMUL_PERIODS * self._core.period_ps if op == Op.MVMUL else 0
-        return self.operation_ps(row, widths, groups) + self._gap_ps + latch
+        period = self._core.period_ps  # an operation is over at the clock edge after it
+        edges = -(-self.operation_ps(row, widths, groups) // period)
+        return edges * period + self._gap_ps + latch
 
     def operation_ps(self, row: list[int], widths: list[int], groups: Groups) -> int:
         """An operation that is not scalar, alone on its unit, without any waiting for others."""
